@@ -1,0 +1,73 @@
+"""The systems that the paper compares, in one ordered registry: ``METHODS``.
+
+>>> from baselines import METHODS
+>>> METHODS["siamese"].citation
+'Tavakolian, Bordallo Lopez and Liu 2020'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+__all__ = ["METHODS", "Method"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """An entry of the registry.
+
+    Parameters
+    ----------
+    name : str
+        What tables and the command line call it.
+    label : str
+        What readers see.
+    kind : {"self-supervised", "supervised", "reference"}
+        Self-supervised methods load a `repro.learning.pretext.PretextTask`, the others a `baselines.supervised`
+        estimator.
+    citation : str
+    tables : tuple of str
+        Tables of the paper in which it has a row.
+    location : str
+        ``"module:Class"``; imported when loaded.
+    """
+
+    name: str
+    label: str
+    kind: str
+    citation: str
+    tables: tuple[str, ...]
+    location: str
+
+    def load(self) -> Any:
+        """Import and return the class."""
+        module, _, name = self.location.partition(":")
+        return getattr(import_module(module), name)
+
+
+def _registry(*methods: Method) -> Mapping[str, Method]:
+    return MappingProxyType({method.name: method for method in methods})
+
+
+METHODS: Mapping[str, Method] = _registry(
+    Method(
+        "siamese",
+        "Our method",
+        "self-supervised",
+        "Tavakolian, Bordallo Lopez and Liu 2020",
+        ("table2", "table3", "table4", "table6", "table7"),
+        "repro.siamese.pretext:SiamesePretext",
+    ),
+    Method(
+        "mean",
+        "Mean predictor",
+        "reference",
+        "level frequencies of the training clips",
+        (),
+        "baselines.supervised.mean:MeanPredictor",
+    ),
+)

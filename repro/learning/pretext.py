@@ -1,0 +1,250 @@
+"""The contract of a pretext task, and the one loop that trains them all.
+
+A task says how to draw a batch from unlabelled images, what network and loss to put on the shared backbone, and how
+to tell on held-out subjects whether the task was learned. Everything else is here: optimisation, logging, resuming.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from repro.files import write_atomically
+from repro.learning.backbones import build
+from repro.learning.seeds import seed_from
+from repro.learning.schedule import Schedule
+
+__all__ = ["BackboneSpec", "PretextPool", "PretextResult", "PretextTask", "Report", "train_pretext"]
+
+Report = Callable[[float, str], None]
+"""Called with the share done, 0..1, and a short message."""
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A backbone by name, with its width (1 is the paper's) and stem."""
+
+    name: str = "resnet50"
+    width: float = 1.0
+    stem: str = "imagenet"
+
+    def build(self, generator: torch.Generator) -> nn.Module:
+        """Initialise the network from `generator`; its weights lie channels-last, which convolutions on a CPU like."""
+        network: nn.Module = build(self.name, width=self.width, stem=self.stem, generator=generator)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True, eq=False)
+class PretextPool:
+    """Unlabelled images and where each came from.
+
+    Parameters
+    ----------
+    images : Tensor, shape (N, 3, H, W), uint8
+    sources, videos, subjects : ndarray of str, shape (N,)
+        Identifiers of the stretch of video (decision D13), the video and the subject of each image, unique over
+        all datasets in the pool.
+    """
+
+    images: Tensor
+    sources: np.ndarray
+    videos: np.ndarray
+    subjects: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Check that shapes agree."""
+        lengths = {len(self.images), len(self.sources), len(self.videos), len(self.subjects)}
+        if len(lengths) != 1 or 0 in lengths:
+            raise ValueError(f"a pretext pool needs equally many images and identifiers, at least one: {lengths}")
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    def select(self, chosen: np.ndarray) -> PretextPool:
+        """Return the sub-pool of a boolean mask or an index array."""
+        index = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        return PretextPool(
+            self.images[torch.from_numpy(index)], self.sources[index], self.videos[index], self.subjects[index]
+        )
+
+    def split(self, held_out: int, seed: int) -> tuple[PretextPool, PretextPool]:
+        """Split off `held_out` subjects, drawn by `seed`, to watch the task on.
+
+        Raises
+        ------
+        ValueError
+            If fewer than two subjects would be left to train on.
+        """
+        names = np.unique(self.subjects)
+        if len(names) - held_out < 2 or held_out < 2:
+            raise ValueError(
+                f"{len(names)} subjects cannot give {held_out} held-out and at least 2 training subjects (both "
+                "sides need 2); use more subjects or hold out fewer"
+            )
+        chosen = np.random.default_rng(seed).choice(names, held_out, replace=False)
+        mask = np.isin(self.subjects, chosen)
+        return self.select(~mask), self.select(mask)
+
+
+class PretextTask(ABC):
+    """One way to learn from unlabelled images.
+
+    Subclasses are frozen dataclasses whose fields are the task's hyper-parameters; `version` changes whenever the
+    code would give other weights for the same fields.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    @abstractmethod
+    def network(self, backbone: nn.Module, generator: torch.Generator) -> nn.Module:
+        """Put the task's head on `backbone`, which must become the attribute ``backbone`` of the result."""
+
+    @abstractmethod
+    def loss(
+        self, network: nn.Module, pool: PretextPool, generator: torch.Generator, batch_size: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Draw a batch of about `batch_size` images; return its loss and what should be logged."""
+
+    @abstractmethod
+    def evaluate(self, network: nn.Module, pool: PretextPool, generator: torch.Generator) -> dict[str, float]:
+        """Measure on held-out subjects how well the task is solved. The network is in evaluation mode."""
+
+    def description(self) -> dict[str, Any]:
+        """All that changes what the task learns: its name, version and hyper-parameters."""
+        return {"task": self.name, "version": self.version, **asdict(self)}  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True, eq=False)
+class PretextResult:
+    """A trained backbone and the record of its training.
+
+    ``history`` has a row for each epoch, with epoch 0 before any update: ``epoch``, ``step``, ``loss`` and
+    the task's training and held-out measures (the latter prefixed ``held_out_``).
+    """
+
+    state: dict[str, Tensor]
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train_pretext(
+    task: PretextTask,
+    pool: PretextPool,
+    backbone: BackboneSpec,
+    schedule: Schedule,
+    *,
+    steps_per_epoch: int,
+    held_out_subjects: int,
+    seed: int,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    report: Report | None = None,
+) -> PretextResult:
+    """Train a backbone on a pretext task.
+
+    Parameters
+    ----------
+    task : PretextTask
+    pool : PretextPool
+        All unlabelled images; `held_out_subjects` of its subjects are only evaluated on.
+    backbone : BackboneSpec
+    schedule : Schedule
+        Optimiser; an epoch is `steps_per_epoch` updates, after which measures are logged.
+    steps_per_epoch, held_out_subjects, seed : int
+    device : str
+    checkpoint : path, optional
+        A folder for the training's state after each epoch. A run that finds one there continues from it and ends
+        with the same weights as an undisturbed run.
+    report : callable, optional
+        Receives progress.
+
+    Returns
+    -------
+    PretextResult
+    """
+    train, held_out = pool.split(held_out_subjects, seed_from("pretext", "split", seed))
+    generator = torch.Generator().manual_seed(seed_from("pretext", "init", seed))
+    network = task.network(backbone.build(generator), generator).to(device)
+    generator.manual_seed(seed_from("pretext", "batches", seed))
+    optimiser = schedule.optimiser(network.parameters())
+    history: list[dict[str, float]] = []
+    if checkpoint is not None and (checkpoint / "state.json").is_file():
+        history = _restore(checkpoint, network, optimiser, generator)
+    else:
+        history.append({"epoch": 0, "step": 0, **_held_out(task, network, held_out, seed)})
+    total = schedule.epochs * steps_per_epoch
+    for epoch in range(len(history) - 1, schedule.epochs):
+        network.train()
+        logs: list[dict[str, float]] = []
+        for step in range(epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch):
+            loss, log = task.loss(network, train, generator, schedule.batch_size)
+            schedule.update(optimiser, loss, step, steps_per_epoch)
+            logs.append({"loss": float(loss.detach()), **log})
+            if report is not None:
+                report((step + 1) / total, f"epoch {epoch + 1}/{schedule.epochs} loss {logs[-1]['loss']:.3f}")
+        means = {name: float(np.mean([log[name] for log in logs])) for name in logs[0]}
+        measured = _held_out(task, network, held_out, seed)
+        history.append({"epoch": epoch + 1, "step": (epoch + 1) * steps_per_epoch, **means, **measured})
+        if checkpoint is not None and epoch + 1 < schedule.epochs:
+            _save(checkpoint, network, optimiser, generator, history)
+    trained: nn.Module = network.backbone  # type: ignore[assignment]
+    return PretextResult({k: v.detach().cpu().contiguous() for k, v in trained.state_dict().items()}, history)
+
+
+def _held_out(task: PretextTask, network: nn.Module, pool: PretextPool, seed: int) -> dict[str, float]:
+    """Evaluate with a generator of its own: the same pairs before and after training."""
+    network.eval()
+    generator = torch.Generator().manual_seed(seed_from("pretext", "held-out", seed))
+    with torch.no_grad():
+        measures = task.evaluate(network, pool, generator)
+    return {f"held_out_{name}": value for name, value in measures.items()}
+
+
+def _save(
+    folder: Path,
+    network: nn.Module,
+    optimiser: torch.optim.SGD,
+    generator: torch.Generator,
+    history: list[dict[str, float]],
+) -> None:
+    """Write the training's state; ``state.json`` is written last and names the tensors' file it belongs to."""
+    from safetensors.torch import save
+
+    tensors = {f"network.{k}": v.contiguous() for k, v in network.state_dict().items()}
+    for index, parameter in enumerate(network.parameters()):
+        momentum = optimiser.state[parameter].get("momentum_buffer")
+        if momentum is not None:
+            tensors[f"momentum.{index}"] = momentum.contiguous()
+    tensors["generator"] = generator.get_state()
+    file = f"epoch{int(history[-1]['epoch'])}.safetensors"
+    write_atomically(folder / file, save(tensors))
+    write_atomically(folder / "state.json", json.dumps({"file": file, "history": history}).encode())
+    for old in folder.glob("epoch*.safetensors"):
+        if old.name != file:
+            old.unlink(missing_ok=True)
+
+
+def _restore(
+    folder: Path, network: nn.Module, optimiser: torch.optim.SGD, generator: torch.Generator
+) -> list[dict[str, float]]:
+    """Bring back what :func:`_save` wrote and return the history."""
+    from safetensors.torch import load_file
+
+    state = json.loads((folder / "state.json").read_text())
+    tensors = load_file(folder / state["file"])
+    network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
+    for index, parameter in enumerate(network.parameters()):
+        if (momentum := tensors.get(f"momentum.{index}")) is not None:
+            optimiser.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
+    generator.set_state(tensors["generator"])
+    history: list[dict[str, float]] = state["history"]
+    return history

@@ -1,0 +1,1 @@
+"""Siamese pretext learning with the affine-hull dissimilarity (Section 2.2)."""

@@ -1,0 +1,230 @@
+"""The Siamese pretext task of Section 2.2: tell halves of one source from halves of different sources.
+
+A source is a stretch of one video (decision D13). Clips drawn from it are split evenly into two halves; the halves of
+one source form a positive pair, halves of different sources negative ones, and the optimum of Eq. 21 between two halves
+is their dissimilarity (decision D12). By default all sources in a batch show the same subject, so that who is seen
+tells nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from repro.learning.augmentation import Augmentation, to_network
+from repro.learning.metrics import auc
+from repro.learning.pretext import PretextPool, PretextTask
+from repro.siamese.affine_hull import dissimilarity
+
+__all__ = ["SiamesePretext", "effective_rank"]
+
+_EVALUATED_SOURCES = 96
+"""Held-out sources compared with one another: 96 give 9,120 negative pairs, plenty for an AUC."""
+
+
+def effective_rank(features: Tensor) -> float:
+    """Effective rank of centred features: the exponential of the entropy of their normalised singular values.
+
+    Parameters
+    ----------
+    features : Tensor, shape (n, D)
+
+    Returns
+    -------
+    float
+        From 1 (collapsed to a line; also for no spread at all) to min(n - 1, D).
+
+    References
+    ----------
+    Roy and Vetterli, "The effective rank", EUSIPCO 2007.
+    """
+    centred = features.double() - features.double().mean(0)
+    values = torch.linalg.svdvals(centred)
+    total = values.sum()
+    if total <= 0:
+        return 1.0
+    share = values[values > 0] / total
+    return float(torch.exp(-(share * share.log()).sum()))
+
+
+class _Siamese(nn.Module):
+    """A backbone and the last fully connected layer, whose outputs are L2-normalised (decision D12)."""
+
+    def __init__(self, backbone: nn.Module, dimensions: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.backbone = backbone
+        features: int = backbone.n_features  # type: ignore[assignment]
+        self.head = nn.Linear(features, dimensions)
+        with torch.no_grad():
+            self.head.weight.normal_(0, features**-0.5, generator=generator)
+            self.head.bias.zero_()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return functional.normalize(self.head(self.backbone(images)), dim=-1)
+
+
+@dataclass(frozen=True)
+class SiamesePretext(PretextTask):
+    """Set-contrastive learning with the affine-hull dissimilarity.
+
+    Parameters
+    ----------
+    objective : {"infonce", "contrastive"}
+        InfoNCE over minus the dissimilarity with the batch's other sources as negatives, or the contrastive loss
+        y d + (1 - y) max(0, margin - d) (Hadsell et al. 2006).
+    distance : {"hull", "mean"}
+        The optimum of Eq. 21, or, as an ablation, the squared distance of the halves' means.
+    negatives : {"same_subject", "other_subjects", "mixed"}
+        Whom the sources of a batch show: one subject, all different subjects, or whoever comes (decision D13).
+    clips_per_source : int
+        Clips drawn from a source, split evenly; sources with fewer are left out.
+    dimensions : int
+        Length of the representation h; more than a source's clips, else hulls meet (see `dissimilarity`).
+    temperature, margin : float
+        Of InfoNCE and of the contrastive loss. Dissimilarities of L2-normalised features lie in 0..4.
+    energy : float
+        Energy kept in the hull's basis (decision D10).
+    area, aspect : augmentation, see `Augmentation`; weak on purpose, as strong augmentation removes the signal.
+    """
+
+    name: ClassVar[str] = "siamese"
+    version: ClassVar[int] = 1
+
+    objective: Literal["infonce", "contrastive"] = "infonce"
+    distance: Literal["hull", "mean"] = "hull"
+    negatives: Literal["same_subject", "other_subjects", "mixed"] = "same_subject"
+    clips_per_source: int = 8
+    dimensions: int = 64
+    temperature: float = 0.1
+    margin: float = 0.5
+    energy: float = 1.0
+    area: tuple[float, float] = (0.7, 1.0)
+    aspect: float = 1.15
+
+    def __post_init__(self) -> None:
+        """Check the choices."""
+        for value, allowed in (
+            (self.objective, ("infonce", "contrastive")),
+            (self.distance, ("hull", "mean")),
+            (self.negatives, ("same_subject", "other_subjects", "mixed")),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{value!r} is not one of {allowed}")
+        if self.clips_per_source < 2 or self.clips_per_source % 2:
+            raise ValueError(f"clips_per_source {self.clips_per_source} cannot be split evenly; give an even number")
+        if self.clips_per_source > self.dimensions:
+            raise ValueError(
+                f"{self.clips_per_source} clips span hulls that meet in {self.dimensions} dimensions; raise dimensions"
+            )
+        if self.temperature <= 0 or self.margin <= 0:
+            raise ValueError(f"temperature {self.temperature} and margin {self.margin} must be positive")
+
+    def network(self, backbone: nn.Module, generator: torch.Generator) -> nn.Module:
+        """Put the last fully connected layer on the backbone."""
+        return _Siamese(backbone, self.dimensions, generator)
+
+    def loss(
+        self, network: nn.Module, pool: PretextPool, generator: torch.Generator, batch_size: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Loss of one batch of sources; see the class for the objectives."""
+        n_sources = max(2, batch_size // self.clips_per_source)
+        index = self._draw(_clips_by_source(pool, self.clips_per_source), n_sources, generator)
+        device = next(network.parameters()).device
+        images = to_network(pool.images[index.flatten()]).to(device)
+        images = Augmentation(area=self.area, aspect=self.aspect)(images, generator)
+        features = network(images).unflatten(0, (len(index), self.clips_per_source))
+        pairs = self._dissimilarities(features)
+        same = torch.eye(len(pairs), dtype=torch.bool, device=device)
+        log = {"positive": float(pairs[same].mean().detach()), "negative": float(pairs[~same].mean().detach())}
+        return self._objective(pairs, same), log
+
+    @torch.no_grad()
+    def evaluate(self, network: nn.Module, pool: PretextPool, generator: torch.Generator) -> dict[str, float]:
+        """Dissimilarities of pairs of halves, how well they tell pairs apart, and the features' effective rank.
+
+        Returns
+        -------
+        dict
+            ``positive``, ``negative_same_subject``, ``negative_other_subject``: mean dissimilarities;
+            ``auc_same_subject``, ``auc_other_subject``: AUC of positive against negative pairs, the second being
+            high for any network that knows faces; ``effective_rank``: of the features of all images used.
+        """
+        sources = _clips_by_source(pool, self.clips_per_source)
+        order = torch.randperm(len(sources), generator=generator)[:_EVALUATED_SOURCES].sort().values
+        owners = np.array([sources[i][0] for i in order])
+        index = torch.stack([self._pick(sources[i][1], generator) for i in order])
+        device = next(network.parameters()).device
+        chunks = index.flatten().split(256)
+        features = torch.cat([network(to_network(pool.images[chunk]).to(device)).cpu() for chunk in chunks])
+        pairs = self._dissimilarities(features.unflatten(0, index.shape)).numpy()
+        same = np.eye(len(pairs), dtype=bool)
+        mine = (owners[:, None] == owners[None, :]) & ~same
+        other = owners[:, None] != owners[None, :]
+        measures = {"positive": float(pairs[same].mean())}
+        for label, negative in (("same_subject", mine), ("other_subject", other)):
+            scores = np.concatenate([pairs[same], pairs[negative]])
+            truth = np.concatenate([np.zeros(same.sum(), bool), np.ones(negative.sum(), bool)])
+            measures[f"negative_{label}"] = float(pairs[negative].mean()) if negative.any() else float("nan")
+            measures[f"auc_{label}"] = auc(truth, scores)
+        return {**measures, "effective_rank": effective_rank(features)}
+
+    def _dissimilarities(self, features: Tensor) -> Tensor:
+        """Dissimilarity of the first half of each source (rows) and the second half of each (columns)."""
+        first, second = features.chunk(2, dim=1)
+        first, second = first[:, None], second[None]
+        if self.distance == "mean":
+            return (first.mean(-2) - second.mean(-2)).square().sum(-1)
+        return dissimilarity(first, second, energy=self.energy).value
+
+    def _objective(self, pairs: Tensor, same: Tensor) -> Tensor:
+        if self.objective == "contrastive":
+            return pairs[same].mean() + functional.relu(self.margin - pairs[~same]).mean()
+        logits, target = -pairs / self.temperature, torch.arange(len(pairs), device=pairs.device)
+        return 0.5 * (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target))
+
+    def _draw(self, sources: list[tuple[str, Tensor]], n: int, generator: torch.Generator) -> Tensor:
+        """Draw clips of up to `n` sources, shape (n, clips_per_source), by the rule for negatives."""
+        candidates = self._candidates(sources, generator)
+        chosen = [candidates[i] for i in torch.randperm(len(candidates), generator=generator)[:n].tolist()]
+        return torch.stack([self._pick(clips, generator) for clips in chosen])
+
+    def _pick(self, clips: Tensor, generator: torch.Generator) -> Tensor:
+        return clips[torch.randperm(len(clips), generator=generator)[: self.clips_per_source]]
+
+    def _candidates(self, sources: list[tuple[str, Tensor]], generator: torch.Generator) -> list[Tensor]:
+        """Sources that may share a batch."""
+        if self.negatives == "mixed":
+            return [clips for _, clips in sources]
+        by_subject: dict[str, list[Tensor]] = {}
+        for subject, clips in sources:
+            by_subject.setdefault(subject, []).append(clips)
+        if self.negatives == "other_subjects":
+            return [g[int(torch.randint(len(g), (), generator=generator))] for g in by_subject.values()]
+        able = [group for group in by_subject.values() if len(group) > 1]
+        if not able:
+            raise ValueError(
+                "no subject has two sources of enough clips, so there are no negatives of the same subject; use "
+                "longer videos, shorter sources, or negatives='mixed'"
+            )
+        return able[int(torch.randint(len(able), (), generator=generator))]
+
+
+def _clips_by_source(pool: PretextPool, at_least: int) -> list[tuple[str, Tensor]]:
+    """(subject, indices of its clips) of each source with at least so many clips."""
+    _, first, inverse = np.unique(pool.sources, return_index=True, return_inverse=True)
+    members = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
+    sources = [
+        (str(pool.subjects[start]), torch.from_numpy(clips))
+        for start, clips in zip(first, members, strict=True)
+        if len(clips) >= at_least
+    ]
+    if len(sources) < 2:
+        raise ValueError(
+            f"{len(sources)} of {len(first)} sources have {at_least} clips; two are needed: cut clips at a smaller stride"
+        )
+    return sources

@@ -1,0 +1,1 @@
+"""Cells, store, engine, command line and emitters behind every table."""

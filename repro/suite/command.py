@@ -1,0 +1,247 @@
+"""The one command line of every table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from repro.data import open_dataset
+from repro.suite.emit import emit, to_markdown
+from repro.suite.engine import Failure, available_cores, run_tasks
+from repro.suite.progress import Progress
+from repro.suite.provenance import provenance
+from repro.suite.simulation import simulated_root, simulation_tasks
+from repro.suite.spec import DATASET_LABELS, SCALES, Scale, Table
+from repro.suite.store import Store
+from repro.suite.tabulate import judge, tabulate
+from repro.suite.work import Corpus, Plan, build_plan, expected_cells
+
+__all__ = ["COMPLETE", "INCOMPLETE", "INTERRUPTED", "USAGE", "add_options", "main", "run"]
+
+COMPLETE, INCOMPLETE, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class UsageError(ValueError):
+    """Options that cannot be meant together."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that all tables and figures share."""
+    parser.add_argument("--scale", choices=list(SCALES), default="quick", help="smoke: seconds; quick: minutes; paper")
+    for name, label in DATASET_LABELS.items():
+        parser.add_argument(
+            f"--{name}",
+            type=Path,
+            metavar="DIR",
+            default=os.environ.get(f"REPRO_{name.upper()}"),
+            help=f"root of {label} (default: $REPRO_{name.upper()}); without it simulated data is used and said so",
+        )
+    parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="tables/ and figures/ are written here")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        default=Path(os.environ.get("REPRO_STORE", "store")),
+        metavar="DIR",
+        help="predictions, networks, images, simulated data (default: $REPRO_STORE or ./store)",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("only-missing", "only-cache", "always", "plan"),
+        default="only-missing",
+        help="compute what is missing; show what is there; compute all again; say what is left to do",
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--jobs", type=_positive, default=available_cores(), metavar="N", help="processes side by side")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler, in place of local processes")
+    parser.add_argument("--shard", type=_shard, default=(1, 1), metavar="i/N", help="compute only every N-th cell")
+    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="repetitions of every cell")
+    parser.add_argument("--strict", action="store_true", help="stop at damaged data instead of recording it")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not i/N with 1 <= i <= N")
+    return int(index), int(count)
+
+
+def main(table: Table, arguments: Sequence[str] | None = None) -> int:
+    """Run one table from the command line and return the exit status.
+
+    Returns
+    -------
+    int
+        0: complete; 1: cells are missing or failed; 2: the options or the data cannot be used; 130: interrupted.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m repro.{table.name}", description=table.title)
+    add_options(parser)
+    return run(table, parser.parse_args(arguments))
+
+
+def run(table: Table, options: argparse.Namespace) -> int:
+    """Run one table with parsed options; see :func:`main`."""
+    begin = time.monotonic()
+    progress = Progress(table.name, visible=not options.quiet)
+    try:
+        return _run(table, options, progress, begin)
+    except ValueError as error:
+        progress.close()
+        _say(f"{table.name}: {error}")
+        return USAGE
+    except KeyboardInterrupt:
+        progress.close()
+        _say(f"{table.name}: interrupted; what is finished is kept in {options.store}: run the same command to go on")
+        return INTERRUPTED
+
+
+def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: float) -> int:
+    scale, store = SCALES[options.scale], Store(options.store)
+    roots = _given_roots(table, options)
+    computing = options.mode in ("only-missing", "always")
+    progress.expect(_COST_OF_A_TABLE[scale.name] if computing else 0.0)
+    failures: list[Failure] = []
+    if not roots:
+        roots = {name: simulated_root(store, name, scale.simulated[name]) for name in table.datasets}
+        tasks = [t for name in table.datasets for t in simulation_tasks(roots[name], name, scale.simulated[name])]
+        if tasks and not computing:
+            progress.close()
+            _say(f"{table.name}: the simulated data is not there yet; {_left(table, scale, options.seeds)} left")
+            return COMPLETE if options.mode == "plan" else INCOMPLETE
+        progress.add(tasks)
+        failures = run_tasks(tasks, jobs=options.jobs, progress=progress)
+        if failures:
+            return _report_failures(table, failures, progress)
+    corpora = {
+        name: Corpus(open_dataset(name, root, strict=options.strict), scale.clips[name], scale.input.shortest_clip)
+        for name, root in roots.items()
+    }
+    plan = build_plan(table, scale, corpora, store, repetitions=options.seeds, device=_device(options.device))
+    damaged = _drop_damaged(plan, store)
+    left = plan.remaining(store, shard=options.shard, always=options.mode == "always")
+    if options.mode == "plan":
+        progress.close()
+        _print_plan(table, plan, store, [task.kind for task in left])
+        return COMPLETE
+    if computing:
+        progress.add(left)
+        failures = run_tasks(left, jobs=options.jobs, progress=progress, scheduler=options.scheduler)
+    progress.close()
+    for line in damaged:
+        _say(line)
+    return _finish(table, scale, plan, corpora, store, options, failures, begin)
+
+
+_COST_OF_A_TABLE: Mapping[str, float] = {"smoke": 25.0, "quick": 700.0, "paper": 1e6}
+"""Rough seconds on one core that a table takes after its data is there; used until it is planned."""
+
+
+def _given_roots(table: Table, options: argparse.Namespace) -> dict[str, Path]:
+    """Return roots of the licensed data; empty when none is given.
+
+    Raises
+    ------
+    UsageError
+        If only some of the table's datasets are given: a table never mixes licensed with simulated data.
+    """
+    roots = {name: Path(root) for name in table.datasets if (root := getattr(options, name)) is not None}
+    missing = sorted(set(table.datasets) - set(roots))
+    if roots and missing:
+        raise UsageError(
+            f"this table needs {' and '.join(table.datasets)}; only {', '.join(roots)} was given. Add "
+            f"{' '.join(f'--{name} DIR' for name in missing)}, or give none to use simulated data"
+        )
+    return roots
+
+
+def _device(choice: str) -> str:
+    import torch
+
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda, but torch sees no GPU; install a CUDA build or use --device cpu")
+    return "cuda" if choice != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _drop_damaged(plan: Plan, store: Store) -> list[str]:
+    """Set damaged entries aside, so that they count as missing."""
+    cells = dict.fromkeys(cell.key for cell in plan.cells)
+    artifacts = dict.fromkeys(key for keys in plan.artifacts.values() for key in keys)
+    found = [store.discard_damaged(key) for key in cells]
+    found += [store.discard_damaged(key, artifact=True) for key in artifacts]
+    return [reason for reason in found if reason is not None]
+
+
+def _left(table: Table, scale: Scale, repetitions: int) -> str:
+    return f"{expected_cells(table, scale, repetitions)} cells"
+
+
+def _print_plan(table: Table, plan: Plan, store: Store, left: Sequence[str]) -> None:
+    total = len(plan.cells)
+    done = sum(store.has(cell.key) for cell in plan.cells)
+    parts = [f"{left.count(kind)} {label}" for kind, label in _KINDS.items() if kind in left]
+    _print(f"{table.name}: {done}/{total} cells are there; left to do: {', '.join(parts) or 'nothing'}")
+
+
+_KINDS = {"input": "subjects to encode", "pretext": "pretext networks", "cell": "cells"}
+
+
+def _finish(
+    table: Table,
+    scale: Scale,
+    plan: Plan,
+    corpora: Mapping[str, Corpus],
+    store: Store,
+    options: argparse.Namespace,
+    failures: Sequence[Failure],
+    begin: float,
+) -> int:
+    """Tabulate, write, print, and say what is missing."""
+    simulated = [corpus.dataset.simulated for corpus in corpora.values()]
+    data = "simulated" if any(simulated) else "licensed"
+    frame, damaged = tabulate(table, plan, store, scale, data)
+    checks = judge(table, frame, scale) if data == "simulated" else []
+    record = provenance(table, scale, plan, corpora, store, options, checks, time.monotonic() - begin)
+    written = emit(table, frame, scale, options.out, data, record)
+    _print(to_markdown(table, frame, scale))
+    for check in checks:
+        verdict = "holds" if check["holds"] else "DOES NOT HOLD"
+        _print(f"check {verdict}: {check['check']} ({check['value']:.1f} [{check['ci_low']:.1f}, {check['ci_high']:.1f}])")
+    _say("written: " + ", ".join(str(path) for path in written))
+    for line in damaged:
+        _say(line)
+    missing = frame[frame.cells_done < frame.cells_total]
+    status = COMPLETE
+    if len(missing):
+        counts = frame.drop_duplicates("row")
+        _say(f"{table.name} is INCOMPLETE: {counts.cells_done.sum()}/{counts.cells_total.sum()} cells")
+        status = INCOMPLETE
+    return _report_failures(table, failures, None) if failures else status
+
+
+def _report_failures(table: Table, failures: Sequence[Failure], progress: Progress | None) -> int:
+    if progress is not None:
+        progress.close()
+    for failure in failures:
+        _say(f"failed: {failure.task.label}\n  {failure.reason}")
+    _say(f"{table.name}: {len(failures)} steps failed; mend the cause and run the same command again")
+    return INCOMPLETE
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+

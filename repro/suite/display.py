@@ -1,0 +1,59 @@
+"""How numbers and names look: the one place for units, decimals and labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = ["METRICS", "MetricDisplay", "format_number", "format_with_interval"]
+
+
+@dataclass(frozen=True)
+class MetricDisplay:
+    """Unit and form of a metric at the edge.
+
+    Parameters
+    ----------
+    label : str
+    factor : float
+        From the metric's own unit to the one shown: AUC is shown in percent.
+    decimals : int
+    higher_is_better : bool
+    chance : float or None
+        What guessing gives, in the unit shown.
+    """
+
+    label: str
+    factor: float
+    decimals: int
+    higher_is_better: bool
+    chance: float | None = None
+
+
+METRICS: Mapping[str, MetricDisplay] = MappingProxyType(
+    {
+        "auc_ovr": MetricDisplay("AUC over levels (%)", 100.0, 1, True, 50.0),
+        "auc_ovo": MetricDisplay("AUC of pairs of levels (%)", 100.0, 1, True, 50.0),
+        "auc_binary": MetricDisplay("AUC pain against none (%)", 100.0, 1, True, 50.0),
+        "mse": MetricDisplay("MSE", 1.0, 2, False),
+        "mae": MetricDisplay("MAE", 1.0, 2, False),
+        "pcc": MetricDisplay("PCC", 1.0, 2, True, 0.0),
+        "icc": MetricDisplay("ICC(3,1)", 1.0, 2, True, 0.0),
+    }
+)
+
+
+def format_number(value: float | None, metric: str) -> str:
+    """Round a number for readers; a dash where there is none."""
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:.{METRICS[metric].decimals}f}"
+
+
+def format_with_interval(value: float, low: float, high: float, metric: str) -> str:
+    """Round a number and its interval, as ``71.3 [65.0, 77.1]``."""
+    if math.isnan(value):
+        return "–"
+    return f"{format_number(value, metric)} [{format_number(low, metric)}, {format_number(high, metric)}]"

@@ -1,0 +1,260 @@
+"""Runs tasks: here in this process, in local worker processes, or on a Dask cluster that is already there.
+
+A task is finished when its file is on disk, whatever a future says; an engine only decides where and when to run what is
+not. No more tasks are in flight than there are slots, so that a worker's death is blamed on the task that it ran.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from repro.suite.progress import Progress
+
+__all__ = ["Failure", "Task", "available_cores", "run_tasks"]
+
+_TOPIC = "repro-progress"
+_ATTEMPTS_AFTER_DEATH = 2
+"""A task whose worker died is tried on another worker this many times in all."""
+
+WORKER_CONFIG: Mapping[str, Any] = {
+    "distributed.worker.daemon": False,  # a task may start processes of its own
+    "distributed.scheduler.worker-ttl": None,  # a long kernel that holds the interpreter is not a dead worker
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    "distributed.admin.tick.limit": "1h",
+    "logging": {"distributed": "error"},
+}
+THREAD_LIMITS: Mapping[str, str] = {
+    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One step of the work, idempotent: run twice, it leaves the same file.
+
+    Parameters
+    ----------
+    id : str
+        Unique; other tasks require it by this name.
+    kind : str
+        "simulate", "input", "pretext" or "cell"; groups tasks in the estimate of the time left.
+    label : str
+        What the progress bar shows.
+    cost : float
+        Rough seconds on one core.
+    function : callable
+        Importable by workers; called as ``function(**arguments, report=report)``.
+    arguments : mapping
+    requires : tuple of str
+        Tasks that must be finished before. Names that are not in the same run count as finished.
+    """
+
+    id: str
+    kind: str
+    label: str
+    cost: float
+    function: Callable[..., None]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that did not finish, and why."""
+
+    task: Task
+    reason: str
+
+
+def available_cores() -> int:
+    """Cores that this process may use, a container's or a job's limit included."""
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit_threads() -> None:
+    """Keep this process to one thread: cells run side by side, and one thread gives the same bytes everywhere.
+
+    Only packages that the task imported are told, as importing them takes seconds.
+    """
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+    if cv2 := sys.modules.get("cv2"):
+        cv2.setNumThreads(0)
+
+
+def run_tasks(
+    tasks: Sequence[Task], *, jobs: int, progress: Progress, scheduler: str | None = None
+) -> list[Failure]:
+    """Run tasks in an order that respects what they require.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+    jobs : int
+        Local worker processes; 1 runs everything in this process.
+    progress : Progress
+    scheduler : str, optional
+        Address of a running Dask scheduler, whose workers are used instead.
+
+    Returns
+    -------
+    list of Failure
+        Tasks that raised, whose workers died, or that required one that did.
+
+    Raises
+    ------
+    ValueError
+        If a task requires itself, directly or through others.
+    """
+    queue = _Queue(tasks)
+    if not tasks:
+        return []
+    if scheduler is None and (jobs == 1 or len(tasks) == 1):
+        limit_threads()
+        _run_here(queue, progress)
+    else:
+        _run_on_dask(queue, progress, min(jobs, len(tasks)), scheduler)
+    return queue.failures
+
+
+class _Queue:
+    """Which task may run next, and what follows from one that failed."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self.waiting = {task.id: task for task in tasks}
+        self.unfinished = set(self.waiting)
+        self.failures: list[Failure] = []
+
+    def take(self) -> Task | None:
+        for name, task in self.waiting.items():
+            if not self.unfinished.intersection(task.requires):
+                return self.waiting.pop(name)
+        if self.waiting and self.unfinished == set(self.waiting):
+            raise ValueError(f"tasks require one another in a circle: {sorted(self.waiting)[:5]}")
+        return None
+
+    def finish(self, task: Task) -> None:
+        self.unfinished.discard(task.id)
+
+    def fail(self, task: Task, reason: str) -> None:
+        self.failures.append(Failure(task, reason))
+        self.unfinished.discard(task.id)
+        for name in [n for n, t in self.waiting.items() if task.id in t.requires]:
+            self.fail(self.waiting.pop(name), f"needs {task.label}, which failed")
+
+
+def _run_here(queue: _Queue, progress: Progress) -> None:
+    while (task := queue.take()) is not None:
+        progress.start(task.id)
+        try:
+            task.function(**task.arguments, report=lambda f, m, name=task.id: progress.report(name, f, m))
+        except Exception as error:
+            progress.drop(task.id)
+            queue.fail(task, _reason(error))
+        else:
+            progress.finish(task.id)
+            queue.finish(task)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the message of an expected error, and the traceback of any other."""
+    if isinstance(error, (ValueError, FloatingPointError)):
+        return f"{type(error).__name__}: {error}"
+    return "".join(traceback.format_exception(error)).strip()
+
+
+def _on_worker(function: Callable[..., None], arguments: Mapping[str, Any], name: str) -> None:
+    """Run a task on a worker and send its progress to the client."""
+    from distributed import get_worker
+
+    limit_threads()
+    worker = get_worker()
+    last = [0.0]
+
+    def report(fraction: float, message: str) -> None:
+        if time.monotonic() - last[0] > 0.5:
+            last[0] = time.monotonic()
+            worker.log_event(_TOPIC, {"task": name, "fraction": fraction, "message": message})
+
+    function(**arguments, report=report)
+
+
+def _run_on_dask(queue: _Queue, progress: Progress, jobs: int, scheduler: str | None) -> None:
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise ValueError("several processes need the package 'distributed'; install it or pass --jobs 1") from error
+    before = dict(os.environ)
+    os.environ.update(THREAD_LIMITS)  # inherited by the workers, before they import anything
+    try:
+        with dask.config.set(WORKER_CONFIG):
+            if scheduler is not None:
+                with Client(scheduler, timeout="20s") as client:
+                    _drive(client, queue, progress)
+                return
+            with (
+                LocalCluster(
+                    n_workers=jobs, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
+                    memory_limit=0, silence_logs="CRITICAL",
+                ) as cluster,
+                Client(cluster) as client,
+            ):  # fmt: skip
+                _drive(client, queue, progress)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _drive(client: Any, queue: _Queue, progress: Progress) -> None:
+    """Keep every slot busy until nothing is left to run."""
+    from distributed import wait
+    from distributed.scheduler import KilledWorker
+
+    def listen(event: tuple[float, dict[str, Any]]) -> None:
+        message = event[1]
+        progress.report(message["task"], message["fraction"], message["message"])
+
+    client.subscribe_topic(_TOPIC, listen)
+    flying: dict[Any, Task] = {}
+    deaths: dict[str, int] = {}
+    while True:
+        slots = max(1, sum(client.nthreads().values()))
+        while len(flying) < slots and (task := queue.take()) is not None:
+            future = client.submit(
+                _on_worker, task.function, task.arguments, task.id, key=f"{task.id}-{deaths.get(task.id, 0)}", pure=False
+            )
+            flying[future] = task
+            progress.start(task.id)
+        if not flying:
+            return
+        try:
+            done = wait(list(flying), timeout=1, return_when="FIRST_COMPLETED").done
+        except TimeoutError:
+            progress.tick()
+            continue
+        for future in done:
+            task = flying.pop(future)
+            error = future.exception() if future.status != "finished" else None
+            future.release()
+            if error is None:
+                progress.finish(task.id)
+                queue.finish(task)
+            elif isinstance(error, KilledWorker) and deaths.get(task.id, 0) + 1 < _ATTEMPTS_AFTER_DEATH:
+                deaths[task.id] = deaths.get(task.id, 0) + 1
+                queue.waiting[task.id] = task
+            else:
+                progress.drop(task.id)
+                died = isinstance(error, KilledWorker)
+                queue.fail(task, "its worker process died twice (out of memory?)" if died else _reason(error))

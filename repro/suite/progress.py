@@ -1,0 +1,111 @@
+"""One progress bar for a whole run, on standard error, with the time left."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from repro.suite.engine import Task
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Tracks tasks by their estimated cost.
+
+    Parameters
+    ----------
+    title : str
+    visible : bool
+        Draw the bar; off in tests.
+
+    Notes
+    -----
+    The time left is the cost still to come over the rate so far, with each kind of task's cost corrected by what tasks
+    of that kind have taken in this run.
+    """
+
+    def __init__(self, title: str, *, visible: bool = True) -> None:
+        self._lock = threading.Lock()
+        self._tasks: dict[str, Task] = {}
+        self._fraction: dict[str, float] = {}
+        self._started: dict[str, float] = {}
+        self._spent: dict[str, list[float]] = {}
+        self._expected = 0.0
+        self._begin = time.monotonic()
+        layout = "{desc} {percentage:3.0f}%|{bar:24}| {n_fmt}/{total_fmt} steps, {elapsed} passed{postfix}"
+        self._bar = tqdm(total=0, desc=title, bar_format=layout, disable=not visible, mininterval=0.5)
+
+    def expect(self, cost: float) -> None:
+        """Announce work that is not planned yet; the next `add` replaces it."""
+        self._expected = cost
+
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Add tasks that will be run."""
+        with self._lock:
+            self._expected = 0.0
+            self._tasks.update({task.id: task for task in tasks})
+            self._bar.total = len(self._tasks)
+            self._bar.refresh()
+
+    def start(self, name: str) -> None:
+        """Note that a task was started."""
+        with self._lock:
+            self._started[name] = time.monotonic()
+            self._fraction[name] = 0.0
+            self._draw(self._tasks[name].label)
+
+    def report(self, name: str, fraction: float, message: str) -> None:
+        """Note how much of a task is done."""
+        with self._lock:
+            if name in self._started and self._fraction.get(name, 0.0) < 1:
+                self._fraction[name] = min(fraction, 0.999)
+                self._draw(f"{self._tasks[name].label}: {message}")
+
+    def finish(self, name: str) -> None:
+        """Note that a task is finished."""
+        with self._lock:
+            task = self._tasks[name]
+            self._fraction[name] = 1.0
+            self._spent.setdefault(task.kind, []).append((time.monotonic() - self._started[name]) / max(task.cost, 1e-6))
+            self._bar.n += 1
+            self._draw(task.label)
+
+    def drop(self, name: str) -> None:
+        """Forget a task that failed."""
+        with self._lock:
+            self._fraction[name] = 1.0
+            self._draw(f"{self._tasks[name].label} FAILED")
+
+    def tick(self) -> None:
+        """Redraw, so that the clock moves."""
+        with self._lock:
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """Finish the bar."""
+        self._bar.close()
+
+    def seconds_left(self) -> float | None:
+        """Estimate the time left in seconds; None before anything is known."""
+        done = left = 0.0
+        for name, task in self._tasks.items():
+            ratios = self._spent.get(task.kind)
+            cost = task.cost * (sum(ratios) / len(ratios) if ratios else 1.0)
+            fraction = self._fraction.get(name, 0.0)
+            done += cost * fraction
+            left += cost * (1 - fraction)
+        passed = time.monotonic() - self._begin
+        if done <= 0 or passed < 1:
+            return None
+        return passed / done * (left + self._expected)
+
+    def _draw(self, message: str) -> None:
+        left = self.seconds_left()
+        clock = "estimating" if left is None else f"about {tqdm.format_interval(left)}"
+        self._bar.set_postfix_str(f"{clock} left · {message[:60]}", refresh=True)

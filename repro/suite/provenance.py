@@ -1,0 +1,123 @@
+"""Where a table's numbers come from: the JSON beside it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from repro import __version__
+from repro.suite.engine import available_cores
+from repro.suite.spec import Scale, Table
+from repro.suite.store import DamagedEntry, Store
+from repro.suite.work import Corpus, Plan
+
+__all__ = ["provenance"]
+
+_PACKAGES = ("torch", "torchvision", "numpy", "numba", "scipy", "opencv-contrib-python-headless", "pandas", "datasets")
+
+
+def provenance(
+    table: Table,
+    scale: Scale,
+    plan: Plan,
+    corpora: Mapping[str, Corpus],
+    store: Store,
+    options: argparse.Namespace,
+    checks: Sequence[Mapping[str, Any]],
+    seconds: float,
+) -> dict[str, Any]:
+    """Collect what is needed to understand and repeat a run.
+
+    Returns
+    -------
+    dict
+        ``command``, ``versions``, ``commit``, ``hardware``, ``scale`` with every decision's value, ``data`` with
+        fingerprints and the ledger of what was left out, ``pretext`` with each network's history, ``checks``,
+        ``seconds``.
+    """
+    return {
+        "table": table.name,
+        "suite": __version__,
+        "command": {"scale": scale.name, "seeds": options.seeds, "mode": options.mode, "device": options.device},
+        "versions": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "commit": _commit(),
+        "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": available_cores()},
+        "scale": {
+            "input": scale.input.describe(),
+            "clips": {name: asdict(clips) for name, clips in scale.clips.items()},
+            "folds": scale.n_folds,
+            "protocol": table.protocol,
+            "pretext": {
+                "schedule": asdict(scale.pretext.schedule),
+                "steps_per_epoch": scale.pretext.steps_per_epoch,
+                "held_out_subjects": scale.pretext.held_out_subjects,
+                "options": dict(scale.pretext.options),
+            },
+            "fine_tuning": asdict(scale.fine_tuning),
+        },
+        "data": {name: _data(corpus) for name, corpus in corpora.items()},
+        "pretext": {row: [_history(store, key) for key in keys] for row, keys in plan.artifacts.items()},
+        "checks": list(checks),
+        "seconds": round(seconds, 1),
+    }
+
+
+def _data(corpus: Corpus) -> dict[str, Any]:
+    data = corpus.dataset
+    return {
+        "simulated": data.simulated,
+        "fingerprint": data.fingerprint,
+        "subjects": len(data.subjects),
+        "videos": len(data.records),
+        "frames": int(sum(record.n_frames for record in data.records)),
+        "labelled_clips": len(corpus.labelled),
+        "unlabelled_clips": sum(len(source.clips) for source in corpus.sources),
+        "excluded": [tuple(row) for row in corpus.excluded],
+        "notes": [tuple(row) for row in data.notes],
+    }
+
+
+def _history(store: Store, key: str) -> dict[str, Any]:
+    try:
+        description, _ = store.read_artifact(key)
+    except DamagedEntry as error:
+        return {"key": key, "missing": str(error)}
+    return {"key": key, "history": description["history"], "run": description["run"]}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> dict[str, Any] | None:
+    """Return the commit of the checkout that this file is in, and whether it was changed; None for a wheel."""
+    here = Path(__file__).resolve().parent
+    if not (here.parents[1] / ".git").exists():
+        return None
+    try:
+        answers = [
+            subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=10).stdout
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"hash": answers[0].strip(), "dirty": bool(answers[1].strip())}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or os.uname().machine

@@ -1,0 +1,221 @@
+"""What a table declares: rows, columns, the metrics they show; and what a scale fixes.
+
+A table names methods and datasets and holds no logic; `repro.suite.work` turns it into cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from repro.data.inputs import InputSpec
+from repro.learning.augmentation import Augmentation
+from repro.learning.finetune import FineTuning
+from repro.learning.pretext import BackboneSpec
+from repro.learning.schedule import Schedule
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["DATASET_LABELS", "SCALES", "Check", "Clips", "Column", "PretextRun", "Row", "Scale", "Share", "Simulated", "Table"]
+
+DATASET_LABELS: Mapping[str, str] = MappingProxyType({"unbc": "UNBC-McMaster", "biovid": "BioVid"})
+
+
+@dataclass(frozen=True)
+class Share:
+    """A dataset in a pretext's data, or a share of its videos drawn from training subjects (decision D18)."""
+
+    dataset: str
+    share: float | None = None
+
+    @property
+    def label(self) -> str:
+        """What readers see."""
+        name = DATASET_LABELS[self.dataset]
+        return name if self.share is None else f"{name} ({self.share:.0%})"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a method, what its pretext sees, and the dataset it is fine-tuned and tested on.
+
+    Parameters
+    ----------
+    label : str
+        Unique in the table.
+    lead : tuple of str
+        What stands in the table's leading columns.
+    target : str
+        Dataset of the labelled clips.
+    method : str
+        Registry name, or one of the references "scratch" (no pretext), "pspi" (the true PSPI as the only feature).
+    pretext : tuple of Share
+        Unlabelled data; empty for references.
+    shuffled : bool
+        Permute the training labels: what is left is chance.
+    published : bool
+        Whether the paper has this row. Others stand below the line, as ours.
+    """
+
+    label: str
+    lead: tuple[str, ...]
+    target: str
+    method: str = "siamese"
+    pretext: tuple[Share, ...] = ()
+    shuffled: bool = False
+    published: bool = True
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: an input and a metric."""
+
+    label: str
+    metric: str
+    input: Literal["RGB", "SSD(RGB)"] = "SSD(RGB)"
+    published: bool = True
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition on a number of the table that is judged and recorded with it.
+
+    Parameters
+    ----------
+    name : str
+    row, column : str
+    holds : callable
+        From (value, ci_low, ci_high), in the units of the table, to a verdict.
+    scales : tuple of str
+        Where the condition is asked for.
+    """
+
+    name: str
+    row: str
+    column: str
+    holds: Callable[[float, float, float], bool]
+    scales: tuple[str, ...] = ("quick",)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper."""
+
+    name: str
+    title: str
+    caption: str
+    lead: tuple[str, ...]
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    protocol: str
+    plot: Callable[[pd.DataFrame], Figure] | None = None
+    checks: tuple[Check, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that labels are unique: they are the keys of everything emitted."""
+        for what, labels in (("rows", [r.label for r in self.rows]), ("columns", [c.label for c in self.columns])):
+            if len(set(labels)) != len(labels):
+                raise ValueError(f"{self.name}: {what} {labels} are not unique; give each its own label")
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Datasets that the table needs."""
+        names = [row.target for row in self.rows] + [s.dataset for row in self.rows for s in row.pretext]
+        return tuple(sorted(set(names)))
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Size of a simulated dataset."""
+
+    n_subjects: int
+    videos_per_subject: int
+    size: int
+    frames: int | None = None
+
+
+@dataclass(frozen=True)
+class Clips:
+    """How a dataset's videos are cut.
+
+    Parameters
+    ----------
+    length, stride : int or None
+        Of labelled clips in frames; None takes the whole video.
+    source_length, source_stride, clips_per_source : int
+        Of unlabelled clips, so many consecutive ones forming a source (decision D13).
+    """
+
+    length: int | None
+    stride: int
+    source_length: int
+    source_stride: int
+    clips_per_source: int = 8
+
+
+@dataclass(frozen=True)
+class PretextRun:
+    """How a pretext task is trained."""
+
+    schedule: Schedule
+    steps_per_epoch: int
+    held_out_subjects: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Everything that differs between a quick look and the paper's protocol."""
+
+    name: str
+    simulated: Mapping[str, Simulated]
+    clips: Mapping[str, Clips]
+    input: InputSpec
+    n_folds: int
+    pretext: PretextRun
+    fine_tuning: FineTuning
+    note: str
+
+
+_SMALL = BackboneSpec("resnet18", width=0.5, stem="imagenet")
+
+SCALES: Mapping[str, Scale] = MappingProxyType(
+    {
+        "smoke": Scale(
+            "smoke",
+            simulated={"unbc": Simulated(4, 3, 48, 90), "biovid": Simulated(4, 5, 48, 60)},
+            clips={"unbc": Clips(45, 45, 20, 10, 4), "biovid": Clips(None, 1, 20, 10, 4)},
+            input=InputSpec(size=32, segment_length=10),
+            n_folds=2,
+            pretext=PretextRun(
+                Schedule(1, 16, 0.03, "cosine", clip_norm=1.0), 2, 2, {"clips_per_source": 4, "dimensions": 16}
+            ),
+            fine_tuning=FineTuning(BackboneSpec("resnet18", width=0.25), Schedule(1, 16, 0.01, "cosine")),
+            note="a few seconds of training: shows that everything runs, its numbers mean nothing",
+        ),
+        "quick": Scale(
+            "quick",
+            simulated={"unbc": Simulated(12, 8, 96), "biovid": Simulated(12, 20, 96)},
+            clips={"unbc": Clips(60, 30, 40, 10), "biovid": Clips(None, 1, 40, 14)},
+            input=InputSpec(size=64),
+            n_folds=3,
+            pretext=PretextRun(Schedule(4, 64, 0.03, "cosine", clip_norm=1.0), 25, 2),
+            fine_tuning=FineTuning(_SMALL, Schedule(6, 16, 0.01, "cosine")),
+            note="ResNet-18 of half width on 64-pixel images, from scratch, warm-up and cosine schedule",
+        ),
+        "paper": Scale(
+            "paper",
+            simulated={"unbc": Simulated(25, 8, 240), "biovid": Simulated(87, 100, 240)},
+            clips={"unbc": Clips(60, 20, 40, 10), "biovid": Clips(None, 1, 40, 14)},
+            input=InputSpec(size=224),
+            n_folds=5,
+            pretext=PretextRun(Schedule(30, 128, 1e-3, "paper", clip_norm=1.0), 1000, 4),
+            fine_tuning=FineTuning(BackboneSpec("resnet50"), Schedule(10, 32, 1e-3, "paper")),
+            note="ResNet-50 on 224-pixel images, the paper's optimiser and schedule (decision D0)",
+        ),
+    }
+)

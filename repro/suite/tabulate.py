@@ -1,0 +1,131 @@
+"""Stored predictions become numbers: a pure function of what is on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from repro.learning.metrics import MetricOptions
+from repro.learning.predictions import Predictions
+from repro.learning.statistics import Estimate, per_subject, pooled, subject_mean
+from repro.suite.display import METRICS
+from repro.suite.published import published_value
+from repro.suite.spec import Check, Column, Row, Scale, Table
+from repro.suite.store import DamagedEntry, CellPredictions, Store
+from repro.suite.work import Cell, Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["COLUMNS", "judge", "tabulate"]
+
+COLUMNS = (
+    "experiment", "row", "column", "metric", "aggregate", "value", "ci_low", "ci_high", "n_subjects", "n_folds",
+    "n_undefined", "n_seeds", "cells_done", "cells_total", "paper", "data", "scale",
+)  # fmt: skip
+"""Columns of the tidy CSV, one row a number."""
+
+PAIN: Mapping[str, Mapping[str, tuple[int, ...] | None]] = {
+    "unbc": {"negative": (0,), "positive": None},
+    "biovid": {"negative": (0,), "positive": (4,)},
+}
+"""Levels that the binary AUC compares (decision D16): PSPI 0 against above; BL1 against PA4."""
+
+
+def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) -> tuple[pd.DataFrame, list[str]]:
+    """Compute every number of a table from the predictions that are there.
+
+    Parameters
+    ----------
+    table : Table
+    plan : Plan
+    store : Store
+    scale : Scale
+    data : {"simulated", "licensed"}
+
+    Returns
+    -------
+    frame : DataFrame with the columns `COLUMNS`
+        A number over an incomplete set of cells is computed from those that are there, and ``cells_done`` is below
+        ``cells_total``.
+    damaged : list of str
+        Entries that failed their check; they were set aside and count as missing.
+    """
+    import pandas as pd
+
+    available, damaged = _read(plan, store)
+    rows: list[dict[str, Any]] = []
+    for row in table.rows:
+        for column in table.columns:
+            cells = [c for c in plan.cells if c.row == row.label and c.input == column.input]
+            done = [available[c.key] for c in cells if c.key in available]
+            for aggregate, estimate in _estimates(row, column, done).items():
+                factor = METRICS[column.metric].factor
+                main = aggregate == "subject_mean"
+                rows.append(
+                    {
+                        "experiment": table.name,
+                        "row": row.label,
+                        "column": column.label,
+                        "metric": column.metric,
+                        "aggregate": aggregate,
+                        "value": estimate.value * factor if estimate else math.nan,
+                        "ci_low": estimate.ci_low * factor if estimate else math.nan,
+                        "ci_high": estimate.ci_high * factor if estimate else math.nan,
+                        "n_subjects": estimate.n_subjects if estimate else 0,
+                        "n_folds": estimate.n_folds if estimate else 0,
+                        "n_undefined": estimate.n_undefined if estimate else 0,
+                        "n_seeds": estimate.n_seeds if estimate else 0,
+                        "cells_done": len(done),
+                        "cells_total": len(cells),
+                        "paper": published_value(table.name, row.label, column.label) if main else None,
+                        "data": data,
+                        "scale": scale.name,
+                    }
+                )
+    return pd.DataFrame(rows, columns=list(COLUMNS)), damaged
+
+
+def _read(plan: Plan, store: Store) -> tuple[dict[str, CellPredictions], list[str]]:
+    available: dict[str, CellPredictions] = {}
+    damaged: list[str] = []
+    for key in dict.fromkeys(cell.key for cell in plan.cells):
+        if not store.has(key):
+            continue
+        try:
+            available[key] = store.read(key)[1]
+        except DamagedEntry as error:
+            damaged.append(f"{error}; set aside as {store.set_aside(store.result_folder(key))}")
+    return available, damaged
+
+
+def judge(table: Table, frame: pd.DataFrame, scale: Scale) -> list[dict[str, Any]]:
+    """Judge the table's checks at this scale; an absent or incomplete number fails its check."""
+    verdicts = []
+    for check in (c for c in table.checks if scale.name in c.scales):
+        number = _number(frame, check)
+        values = {name: float(number[name]) for name in ("value", "ci_low", "ci_high")}
+        complete = number.cells_done == number.cells_total
+        holds = bool(complete and check.holds(values["value"], values["ci_low"], values["ci_high"]))
+        verdicts.append({"check": check.name, "row": check.row, "column": check.column, **values, "holds": holds})
+    return verdicts
+
+
+def _number(frame: pd.DataFrame, check: Check) -> Any:
+    found = frame[(frame.row == check.row) & (frame.column == check.column) & (frame.aggregate == "subject_mean")]
+    if len(found) != 1:
+        raise KeyError(f"check {check.name!r} asks for {check.row!r}, {check.column!r}: found {len(found)} numbers")
+    return found.iloc[0]
+
+
+def _estimates(row: Row, column: Column, done: list[CellPredictions]) -> Mapping[str, Estimate | None]:
+    """Aggregate a metric over what was predicted, in its own unit."""
+    if not done:
+        return {"subject_mean": None, "pooled": None}
+    predictions = Predictions.concatenate([cell.for_statistics() for cell in done])
+    options = MetricOptions(**PAIN[row.target])  # type: ignore[arg-type]
+    return {
+        "subject_mean": subject_mean(per_subject(predictions, column.metric, options)),
+        "pooled": pooled(predictions, column.metric, options),
+    }

@@ -1,0 +1,194 @@
+"""The functions that workers run: simulate, encode, pretrain, fine-tune. Each leaves one file and can be repeated."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from repro.data.inputs import InputSet, InputSpec, read_shard, write_shard
+from repro.learning.finetune import FineTuning, fine_tune, predict
+from repro.learning.pretext import PretextPool, PretextTask, Report, train_pretext
+from repro.learning.seeds import seed_from
+from repro.suite.spec import PretextRun
+from repro.suite.store import CellPredictions, Store
+
+__all__ = ["encode_subject", "fit_reference", "pretrain", "train_cell"]
+
+
+def _nothing(fraction: float, message: str) -> None:
+    """Ignore progress."""
+
+
+def encode_subject(
+    store: str, key: str, work: Sequence[Any], spec: InputSpec, report: Report = _nothing
+) -> None:
+    """Encode one subject's clips into the input cache."""
+    write_shard(Store(store).input_folder(key), work, spec, report)
+
+
+def _load(store: Store, keys: Sequence[str]) -> InputSet:
+    return InputSet.concatenate([read_shard(store.input_folder(key))[0] for key in keys])
+
+
+def _pool(store: Store, shards: Mapping[str, Sequence[str]], videos: Mapping[str, Sequence[str] | None]) -> PretextPool:
+    """Join the unlabelled clips of several datasets; names are made unique by the dataset's."""
+    parts = []
+    for dataset, keys in shards.items():
+        inputs = _load(store, keys)
+        chosen = videos[dataset]
+        keep = np.arange(len(inputs.clips)) if chosen is None else np.flatnonzero(np.isin(inputs.videos, chosen))
+        inputs = inputs.select(keep)
+        names = ([f"{dataset}/{n}" for n in column] for column in (inputs.sources, inputs.videos, inputs.subjects))
+        parts.append((inputs.images, *map(np.array, names)))
+    import torch
+
+    images, *identifiers = zip(*parts, strict=True)
+    return PretextPool(torch.cat(images), *(np.concatenate(column) for column in identifiers))
+
+
+def pretrain(
+    store: str,
+    key: str,
+    description: Mapping[str, Any],
+    task: PretextTask,
+    shards: Mapping[str, Sequence[str]],
+    videos: Mapping[str, Sequence[str] | None],
+    settings: FineTuning,
+    run: PretextRun,
+    seed: int,
+    device: str,
+    report: Report = _nothing,
+) -> None:
+    """Train a pretext network and store it with its history."""
+    import shutil
+
+    from safetensors.torch import save
+
+    place = Store(store)
+    begin = time.monotonic()
+    checkpoint = place.root / "checkpoints" / key
+    result = train_pretext(
+        task,
+        _pool(place, shards, videos),
+        settings.backbone,
+        run.schedule,
+        steps_per_epoch=run.steps_per_epoch,
+        held_out_subjects=run.held_out_subjects,
+        seed=seed,
+        device=device,
+        checkpoint=checkpoint,
+        report=report,
+    )
+    place.write_artifact(
+        key, save(result.state), {"description": description, "history": result.history, "run": _circumstances(begin)}
+    )
+    shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def train_cell(
+    store: str,
+    key: str,
+    description: Mapping[str, Any],
+    shards: Sequence[str],
+    train_subjects: Sequence[str],
+    n_levels: int,
+    settings: FineTuning,
+    pretext: str | None,
+    shuffled: bool,
+    fold: int,
+    repetition: int,
+    seed: int,
+    device: str,
+    report: Report = _nothing,
+) -> None:
+    """Fine-tune on the training subjects' clips, predict the others', store the predictions."""
+    from safetensors.torch import load
+
+    place = Store(store)
+    begin = time.monotonic()
+    train, test = _split(_load(place, shards), train_subjects)
+    levels = train.levels
+    if shuffled:
+        levels = np.random.default_rng(seed_from("shuffled labels", seed)).permutation(levels)
+    state = None if pretext is None else load(place.read_artifact(pretext)[1])
+    network = fine_tune(train.images, levels, n_levels, settings, seed=seed, state=state, device=device, report=report)
+    _write(place, key, description, test, predict(network, test.images), fold, repetition, begin)
+
+
+def fit_reference(
+    store: str,
+    key: str,
+    description: Mapping[str, Any],
+    shards: Sequence[str],
+    train_subjects: Sequence[str],
+    n_levels: int,
+    estimator: Callable[[], Any],
+    features: Mapping[str, int] | None,
+    fold: int,
+    repetition: int,
+    report: Report = _nothing,
+) -> None:
+    """Fit an estimator on images, or on one integer feature given for each clip, and store its predictions."""
+    place = Store(store)
+    begin = time.monotonic()
+    train, test = _split(_load(place, shards), train_subjects)
+    model = estimator()
+    inputs = [
+        part.images if features is None else np.array([features[name] for name in part.ids]) for part in (train, test)
+    ]
+    model.fit(inputs[0], train.levels, train.subjects)
+    scores = np.zeros((len(test.clips), n_levels), np.float32)
+    probabilities = model.predict_proba(inputs[1])
+    scores[:, : probabilities.shape[1]] = probabilities
+    _write(place, key, description, test, scores, fold, repetition, begin)
+
+
+def _split(inputs: InputSet, train_subjects: Sequence[str]) -> tuple[InputSet, InputSet]:
+    trained = np.isin(inputs.subjects, train_subjects)
+    if trained.all() or not trained.any():
+        raise ValueError(
+            f"{trained.sum()} of {len(trained)} clips belong to training subjects, so one side of the fold is empty; "
+            "use fewer folds or more subjects"
+        )
+    return inputs.select(np.flatnonzero(trained)), inputs.select(np.flatnonzero(~trained))
+
+
+def _write(
+    store: Store,
+    key: str,
+    description: Mapping[str, Any],
+    test: InputSet,
+    scores: np.ndarray,
+    fold: int,
+    repetition: int,
+    begin: float,
+) -> None:
+    predictions = CellPredictions(test.ids, test.subjects, test.levels, scores, fold, repetition)
+    store.write(key, predictions, {"description": description, "run": _circumstances(begin)})
+
+
+def _circumstances(begin: float) -> dict[str, Any]:
+    """Seconds, peak memory of this process, and what it ran on."""
+    import torch
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "seconds": round(time.monotonic() - begin, 3),
+        "peak_bytes": peak,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def simulated_folder(store: Path, name: str, label: str) -> Path:
+    """Return where a simulated dataset of these parameters stands."""
+    return Store(store).data_folder / f"simulated-{name}-{label}"

@@ -1,0 +1,384 @@
+"""A table becomes cells, and cells become tasks: the one place where data, methods and protocols meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from baselines import METHODS
+from repro.data.clips import Clip, cut, cut_sources
+from repro.data.inputs import InputSpec
+from repro.data.schema import Dataset, Exclusion
+from repro.learning.pretext import PretextTask
+from repro.learning.protocols import Split, grouped_k_fold, leave_one_subject_out, share_of_videos
+from repro.learning.seeds import seed_from
+from repro.suite import tasks
+from repro.suite.engine import Task
+from repro.suite.spec import Clips, Row, Scale, Share, Table
+from repro.suite.store import Store, hash_of
+
+__all__ = ["Cell", "Corpus", "Plan", "build_plan", "expected_cells"]
+
+_VERSION = 1
+"""Of the work between data and predictions; raised when the same description would give other numbers."""
+
+_COST = {"input frame": 1 / 900, "pretext image": 0.0045, "training image": 0.0045, "simulated frame": 0.0012}
+"""Rough seconds on one core at the quick scale; they only weigh the progress bar."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One stored prediction: a row's method on one input, one fold, one repetition."""
+
+    row: str
+    input: str
+    fold: int
+    repetition: int
+    key: str
+
+
+class Corpus:
+    """A dataset cut into labelled clips and unlabelled sources, with its protocol's folds.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    clips : Clips
+        How to cut.
+    shortest : int
+        Frames that a clip must have.
+    """
+
+    def __init__(self, dataset: Dataset, clips: Clips, shortest: int) -> None:
+        self.dataset = dataset
+        self.labelled, excluded = cut(dataset, length=clips.length, stride=clips.stride, min_length=shortest)
+        self.sources = cut_sources(
+            dataset,
+            clip_length=clips.source_length,
+            stride=clips.source_stride,
+            clips_per_source=clips.clips_per_source,
+        )
+        self.excluded: list[Exclusion] = [*dataset.excluded, *excluded]
+        self.description = {"fingerprint": dataset.fingerprint, "clips": asdict(clips)}
+        if not self.labelled:
+            raise ValueError(f"{dataset.root}: no clip of {dataset.name} is long enough; see the exclusions: {excluded[:3]}")
+
+    @property
+    def subjects(self) -> np.ndarray:
+        """Subject of each labelled clip."""
+        return np.array([clip.subject for clip in self.labelled])
+
+    def folds(self, protocol: str, n_folds: int) -> list[Split]:
+        """Folds of the labelled clips."""
+        if protocol == "leave_one_subject_out":
+            return list(leave_one_subject_out(self.subjects))
+        if protocol == "grouped_k_fold":
+            positive = [int(clip.level > 0) for clip in self.labelled]
+            return list(grouped_k_fold(self.subjects, n_folds, seed_from("folds", self.dataset.name), strata=positive))
+        raise ValueError(f"protocol {protocol!r} is not one of 'leave_one_subject_out', 'grouped_k_fold'")
+
+    def videos_of_share(self, share: float, train_subjects: Sequence[str], repetition: int) -> list[str]:
+        """Choose a share of the videos, from training subjects only (decision D18)."""
+        records = self.dataset.records
+        index = share_of_videos(
+            [r.video for r in records],
+            [r.subject for r in records],
+            train_subjects,
+            share,
+            seed_from("share", self.dataset.name, repetition),
+        )
+        return sorted(records[i].video for i in index)
+
+    def pspi(self) -> Mapping[str, int] | None:
+        """Return the true PSPI of each labelled clip, where it is known: UNBC's labels, or a simulation's truth."""
+        if self.dataset.name == "unbc":
+            return {clip.id: clip.level for clip in self.labelled}
+        if not self.dataset.simulated:
+            return None
+        from repro.data.simulator import read_truth
+
+        truth = read_truth(self.dataset.root)
+        return {clip.id: int(truth[clip.video][clip.start : clip.stop].max()) for clip in self.labelled}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a table, the tasks that fill them, and what is left to do."""
+
+    cells: tuple[Cell, ...]
+    tasks: tuple[Task, ...]
+    excluded: Mapping[str, list[Exclusion]]
+    descriptions: Mapping[str, Any]
+    artifacts: Mapping[str, tuple[str, ...]]
+
+    def remaining(self, store: Store, *, shard: tuple[int, int] = (1, 1), always: bool = False) -> list[Task]:
+        """Return the tasks whose files are missing and that a missing cell needs, in an order that can be run.
+
+        Parameters
+        ----------
+        store : Store
+        shard : (int, int)
+            (i, N): only every N-th cell from the i-th (from 1).
+        always : bool
+            Run cells and pretext networks again even if they are there.
+        """
+        by_id = {task.id: task for task in self.tasks}
+        unique = list(dict.fromkeys(cell.key for cell in self.cells))
+        wanted = [key for key in unique[shard[0] - 1 :: shard[1]] if always or not store.has(key)]
+        needed: dict[str, Task] = {}
+        stack = [f"cell-{key}" for key in wanted]
+        while stack:
+            task = by_id[stack.pop()]
+            if task.id not in needed and (always and task.kind != "input" or not _is_done(task, store)):
+                needed[task.id] = task
+                stack.extend(task.requires)
+        return [task for task in self.tasks if task.id in needed]
+
+
+def _is_done(task: Task, store: Store) -> bool:
+    key = task.id.partition("-")[2]
+    if task.kind == "input":
+        return store.input_folder(key).is_dir()
+    return store.has_artifact(key) if task.kind == "pretext" else store.has(key)
+
+
+def expected_cells(table: Table, scale: Scale, repetitions: int) -> int:
+    """Return how many cells a table will have, before its data is there (grouped folds only)."""
+    inputs = {column.input for column in table.columns}
+    return len(table.rows) * len(inputs) * scale.n_folds * repetitions
+
+
+def build_plan(
+    table: Table, scale: Scale, corpora: Mapping[str, Corpus], store: Store, *, repetitions: int, device: str
+) -> Plan:
+    """Plan a table.
+
+    Parameters
+    ----------
+    table : Table
+    scale : Scale
+    corpora : mapping of dataset name to Corpus
+    store : Store
+    repetitions : int
+        Seeds; each repeats pretext and fine-tuning.
+    device : str
+        Does not enter the keys.
+
+    Returns
+    -------
+    Plan
+    """
+    return _Planner(table, scale, corpora, str(store.root), device).plan(repetitions)
+
+
+class _Planner:
+    """Collects tasks under their keys, so that what several cells need is made once."""
+
+    def __init__(self, table: Table, scale: Scale, corpora: Mapping[str, Corpus], store: str, device: str) -> None:
+        self.table, self.scale, self.corpora, self.store, self.device = table, scale, corpora, store, device
+        self.inputs: dict[str, Task] = {}
+        self.pretexts: dict[str, Task] = {}
+        self.fillers: dict[str, Task] = {}
+        self.artifacts: dict[str, list[str]] = {}
+
+    def plan(self, repetitions: int) -> Plan:
+        cells: list[Cell] = []
+        kinds = list(dict.fromkeys(column.input for column in self.table.columns))
+        for repetition in range(repetitions):
+            for row in self.table.rows:
+                corpus = self.corpora[row.target]
+                for split in corpus.folds(self.table.protocol, self.scale.n_folds):
+                    for kind in kinds:
+                        spec = _with_kind(self.scale.input, kind)
+                        key = self._cell(row, corpus, spec, split, repetition)
+                        cells.append(Cell(row.label, kind, split.fold, repetition, key))
+        return Plan(
+            tuple(cells),
+            (*self.inputs.values(), *self.pretexts.values(), *self.fillers.values()),
+            {name: corpus.excluded for name, corpus in self.corpora.items()},
+            {name: corpus.description for name, corpus in self.corpora.items()},
+            {row: tuple(dict.fromkeys(keys)) for row, keys in self.artifacts.items()},
+        )
+
+    def _cell(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> str:
+        """Add one cell's tasks and return its key."""
+        settings = self.scale.fine_tuning
+        train_subjects = sorted(set(corpus.subjects[split.train]))
+        seed = seed_from("cell", corpus.dataset.name, split.fold, repetition)
+        shards = self._shards(corpus, spec, labelled=True)
+        description: dict[str, Any] = {
+            "version": _VERSION,
+            "method": row.method,
+            "data": corpus.description,
+            "input": spec.describe(),
+            "protocol": {"name": self.table.protocol, "train_subjects": train_subjects},
+            "fold": split.fold,
+            "seed": repetition,
+        }
+        common = {
+            "store": self.store,
+            "shards": tuple(shards),
+            "train_subjects": train_subjects,
+            "n_levels": corpus.dataset.n_levels,
+            "fold": split.fold,
+            "repetition": repetition,
+        }
+        requires = [f"input-{key}" for key in shards]
+        label = f"{row.label}, fold {split.fold + 1}"
+        if row.method == "pspi" or (row.method in METHODS and METHODS[row.method].kind == "reference"):
+            arguments = {**common, **self._reference(row, corpus)}
+            function, cost = tasks.fit_reference, 0.2
+        else:
+            description["fine_tuning"] = asdict(settings)
+            description["shuffled"] = row.shuffled
+            pretext = None
+            if row.pretext:
+                pretext = self._pretext(row, spec, train_subjects, repetition)
+                description["pretext"] = pretext
+                requires.append(f"pretext-{pretext}")
+                self.artifacts.setdefault(row.label, []).append(pretext)
+            arguments = {
+                **common,
+                "settings": settings,
+                "pretext": pretext,
+                "shuffled": row.shuffled,
+                "seed": seed,
+                "device": self.device,
+            }
+            function = tasks.train_cell  # type: ignore[assignment]
+            cost = settings.schedule.epochs * len(split.train) * _COST["training image"]
+        key = hash_of(description)
+        arguments |= {"key": key, "description": description}
+        self.fillers[key] = Task(f"cell-{key}", "cell", label, cost, function, arguments, tuple(requires))
+        return key
+
+    def _reference(self, row: Row, corpus: Corpus) -> dict[str, Any]:
+        """Arguments of a reference that needs no training of a network."""
+        if row.method != "pspi":
+            return {"estimator": METHODS[row.method].load(), "features": None}
+        from baselines.supervised.mean import LevelGivenFeature
+
+        features = corpus.pspi()
+        if features is None:
+            raise ValueError(f"{row.label!r} needs the true PSPI, which {corpus.dataset.name} on disk does not have")
+        return {"estimator": LevelGivenFeature, "features": features}
+
+    def _pretext(self, row: Row, spec: InputSpec, train_subjects: Sequence[str], repetition: int) -> str:
+        """Add a pretext network's tasks and return its key."""
+        run, settings = self.scale.pretext, self.scale.fine_tuning
+        task: PretextTask = METHODS[row.method].load()(**run.options)
+        shards: dict[str, list[str]] = {}
+        videos: dict[str, list[str] | None] = {}
+        for share in row.pretext:
+            corpus = self.corpora[share.dataset]
+            videos[share.dataset] = self._videos(share, corpus, row, train_subjects, repetition)
+            owners = {r.subject for r in corpus.dataset.records if _is_among(r.video, videos[share.dataset])}
+            shards[share.dataset] = self._shards(corpus, spec, labelled=False, subjects=owners)
+        description = {
+            "version": _VERSION,
+            "task": task.description(),
+            "data": {name: self.corpora[name].description for name in shards},
+            "videos": videos,
+            "input": spec.describe(),
+            "backbone": asdict(settings.backbone),
+            "schedule": asdict(run.schedule),
+            "steps_per_epoch": run.steps_per_epoch,
+            "held_out_subjects": run.held_out_subjects,
+            "seed": repetition,
+        }
+        key = hash_of(description)
+        images = run.schedule.epochs * run.steps_per_epoch * run.schedule.batch_size
+        self.pretexts[key] = Task(
+            f"pretext-{key}",
+            "pretext",
+            f"pretext on {' + '.join(s.label for s in row.pretext)}",
+            images * _COST["pretext image"],
+            tasks.pretrain,
+            {
+                "store": self.store,
+                "key": key,
+                "description": description,
+                "task": task,
+                "shards": shards,
+                "videos": videos,
+                "settings": settings,
+                "run": run,
+                "seed": seed_from("pretext", repetition),
+                "device": self.device,
+            },
+            tuple(f"input-{name}" for names in shards.values() for name in names),
+        )
+        return key
+
+    @staticmethod
+    def _videos(
+        share: Share, corpus: Corpus, row: Row, train_subjects: Sequence[str], repetition: int
+    ) -> list[str] | None:
+        """Videos of a dataset that a pretext may see; None for all.
+
+        Raises
+        ------
+        ValueError
+            If a row asks for the whole of its own target, which holds the test subjects.
+        """
+        if share.share is not None:
+            return corpus.videos_of_share(share.share, train_subjects, repetition)
+        if share.dataset == row.target:
+            raise ValueError(f"{row.label!r}: the pretext must not see all of {share.dataset}, its own test data")
+        return None
+
+    def _shards(
+        self, corpus: Corpus, spec: InputSpec, *, labelled: bool, subjects: set[str] | None = None
+    ) -> list[str]:
+        """Add the tasks that encode each subject's clips and return their keys."""
+        items: list[tuple[Clip, str]] = (
+            [(clip, "") for clip in corpus.labelled]
+            if labelled
+            else [(clip, f"{s.video}#{s.index}") for s in corpus.sources for clip in s.clips]
+        )
+        records = {record.video: record for record in corpus.dataset.records}
+        by_subject: dict[str, dict[str, list[tuple[Clip, str]]]] = {}
+        for clip, source in items:
+            by_subject.setdefault(clip.subject, {}).setdefault(clip.video, []).append((clip, source))
+        keys = []
+        for subject, by_video in by_subject.items():
+            if subjects is not None and subject not in subjects:
+                continue
+            key = hash_of(
+                {
+                    "version": _VERSION,
+                    "data": corpus.description,
+                    "subject": subject,
+                    "labelled": labelled,
+                    "input": spec.describe(),
+                }
+            )
+            keys.append(key)
+            frames = sum(clip.stop - clip.start for clips in by_video.values() for clip, _ in clips)
+            self.inputs[key] = Task(
+                f"input-{key}",
+                "input",
+                f"{spec.kind} images of {corpus.dataset.name} {subject}",
+                frames * _COST["input frame"],
+                tasks.encode_subject,
+                {
+                    "store": self.store,
+                    "key": key,
+                    "work": [(records[video], clips) for video, clips in by_video.items()],
+                    "spec": spec,
+                },
+            )
+        return keys
+
+
+def _with_kind(spec: InputSpec, kind: str) -> InputSpec:
+    from dataclasses import replace
+
+    return replace(spec, kind=kind)  # type: ignore[arg-type]
+
+
+def _is_among(video: str, videos: Iterable[str] | None) -> bool:
+    return videos is None or video in videos

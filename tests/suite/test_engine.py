@@ -1,0 +1,113 @@
+"""The engine: order, failures, resumption, worker death."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from repro.suite.engine import Task, run_tasks
+from repro.suite.progress import Progress
+
+
+def leave(path, report, needs=()):
+    for other in needs:
+        if not Path(other).exists():
+            raise ValueError(f"{other} is missing")
+    report(0.5, "half")
+    Path(path).write_text(str(os.getpid()))
+
+
+def refuse(path, report):
+    raise ValueError(f"{path} is bad; choose another")
+
+
+def die_once(path, report):
+    marker = Path(f"{path}.tried")
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    Path(path).write_text("survived")
+
+
+def die(path, report):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def task(tmp_path, name, function=leave, requires=(), **more):
+    arguments = {"path": str(tmp_path / name), **more}
+    return Task(name, "test", name, 1.0, function, arguments, tuple(requires))
+
+
+def run(tasks, jobs):
+    progress = Progress("test", visible=False)
+    progress.add(tasks)
+    try:
+        return run_tasks(tasks, jobs=jobs, progress=progress)
+    finally:
+        progress.close()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_requirements_come_first_whatever_the_order(tmp_path, jobs):
+    tasks = [
+        task(tmp_path, "c", requires=("a", "b"), needs=(str(tmp_path / "a"), str(tmp_path / "b"))),
+        task(tmp_path, "a"),
+        task(tmp_path, "b", requires=("a",), needs=(str(tmp_path / "a"),)),
+    ]
+    assert run(tasks, jobs) == []
+    assert all((tmp_path / name).exists() for name in "abc")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_failure_stops_only_what_needs_it(tmp_path, jobs):
+    tasks = [
+        task(tmp_path, "bad", refuse),
+        task(tmp_path, "child", requires=("bad",)),
+        task(tmp_path, "grandchild", requires=("child",)),
+        task(tmp_path, "good"),
+    ]
+    failures = {failure.task.id: failure.reason for failure in run(tasks, jobs)}
+    assert set(failures) == {"bad", "child", "grandchild"}
+    assert "choose another" in failures["bad"]
+    assert "needs bad" in failures["child"]
+    assert (tmp_path / "good").exists() and not (tmp_path / "child").exists()
+
+
+def test_a_killed_worker_costs_one_attempt_and_not_the_run(tmp_path):
+    tasks = [task(tmp_path, "twice", die_once), task(tmp_path, "never", die), task(tmp_path, "good")]
+    failures = run(tasks, 2)
+    assert [failure.task.id for failure in failures] == ["never"]
+    assert "died" in failures[0].reason
+    assert (tmp_path / "twice").read_text() == "survived"
+    assert (tmp_path / "good").exists()
+
+
+def test_workers_are_other_processes_and_leave_this_environment_alone(tmp_path):
+    before = dict(os.environ)
+    tasks = [task(tmp_path, "a"), task(tmp_path, "b")]
+    assert run(tasks, 2) == []
+    assert (tmp_path / "a").read_text() != str(os.getpid())
+    assert dict(os.environ) == before
+
+
+def test_a_circle_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="circle"):
+        run([task(tmp_path, "a", requires=("b",)), task(tmp_path, "b", requires=("a",))], 1)
+
+
+def test_the_time_left_follows_what_was_done(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("repro.suite.progress.time.monotonic", lambda: clock[0])
+    progress = Progress("test", visible=False)
+    progress.add([Task(str(i), "test", str(i), 2.0, leave) for i in range(4)])
+    assert progress.seconds_left() is None
+    progress.start("0")
+    clock[0] = 10.0
+    progress.finish("0")
+    # one of four equal tasks took 10 s, so three more take 30 s
+    assert progress.seconds_left() == pytest.approx(30.0)
+    progress.start("1")
+    clock[0] = 15.0
+    progress.report("1", 0.5, "half")
+    assert progress.seconds_left() == pytest.approx(15.0 / 1.5 * 2.5)
