@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from repro.learning.augmentation import Augmentation, to_network
-from repro.learning.pretext import BackboneSpec, Report
+from repro.learning.pretext import BackboneSpec, Report, isolated_randomness
 from repro.learning.seeds import seed_from
 from repro.learning.schedule import Schedule
 
@@ -99,6 +99,20 @@ def fine_tune(
         raise ValueError(f"the training clips show only level {present.tolist()}; a classifier needs two levels")
     if present[0] < 0 or present[-1] >= n_levels:
         raise ValueError(f"levels {present.tolist()} are not all in 0..{n_levels - 1}; check the labels' scale")
+    with isolated_randomness(seed_from("fine-tuning", "global", seed)):
+        return _train(images, levels, n_levels, settings, seed, state, device, report)
+
+
+def _train(
+    images: Tensor,
+    levels: np.ndarray,
+    n_levels: int,
+    settings: FineTuning,
+    seed: int,
+    state: dict[str, Tensor] | None,
+    device: str,
+    report: Report | None,
+) -> nn.Module:
     schedule = settings.schedule
     generator = torch.Generator().manual_seed(seed_from("fine-tuning", "init", seed))
     backbone = settings.backbone.build(generator)

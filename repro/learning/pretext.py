@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ from repro.learning.backbones import build
 from repro.learning.seeds import seed_from
 from repro.learning.schedule import Schedule
 
-__all__ = ["BackboneSpec", "PretextPool", "PretextResult", "PretextTask", "Report", "train_pretext"]
+__all__ = ["BackboneSpec", "PretextPool", "PretextResult", "PretextTask", "Report", "isolated_randomness", "train_pretext"]
 
 Report = Callable[[float, str], None]
 """Called with the share done, 0..1, and a short message."""
@@ -171,6 +172,32 @@ def train_pretext(
     -------
     PretextResult
     """
+    with isolated_randomness(seed_from("pretext", "global", seed)):
+        return _train(
+            task, pool, backbone, schedule, steps_per_epoch, held_out_subjects, seed, device, checkpoint, report
+        )
+
+
+@contextmanager
+def isolated_randomness(seed: int) -> Iterator[None]:
+    """Seed torch's global generator, which dropout and default initialisation draw from; restore it afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def _train(
+    task: PretextTask,
+    pool: PretextPool,
+    backbone: BackboneSpec,
+    schedule: Schedule,
+    steps_per_epoch: int,
+    held_out_subjects: int,
+    seed: int,
+    device: str,
+    checkpoint: Path | None,
+    report: Report | None,
+) -> PretextResult:
     train, held_out = pool.split(held_out_subjects, seed_from("pretext", "split", seed))
     generator = torch.Generator().manual_seed(seed_from("pretext", "init", seed))
     network = task.network(backbone.build(generator), generator).to(device)
@@ -225,6 +252,7 @@ def _save(
         if momentum is not None:
             tensors[f"momentum.{index}"] = momentum.contiguous()
     tensors["generator"] = generator.get_state()
+    tensors["global generator"] = torch.get_rng_state()
     file = f"epoch{int(history[-1]['epoch'])}.safetensors"
     write_atomically(folder / file, save(tensors))
     write_atomically(folder / "state.json", json.dumps({"file": file, "history": history}).encode())
@@ -246,5 +274,6 @@ def _restore(
         if (momentum := tensors.get(f"momentum.{index}")) is not None:
             optimiser.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
     generator.set_state(tensors["generator"])
+    torch.set_rng_state(tensors["global generator"])
     history: list[dict[str, float]] = state["history"]
     return history

@@ -80,7 +80,7 @@ class Schedule:
         """
         if not torch.isfinite(loss):
             raise FloatingPointError(
-                f"the loss became {float(loss)} at update {step}; lower learning_rate ({self.learning_rate})"
+                f"the loss became {loss.item()} at update {step}; lower learning_rate ({self.learning_rate})"
             )
         for group in optimiser.param_groups:
             group["lr"] = self.learning_rate * self.factor(step, steps_per_epoch)

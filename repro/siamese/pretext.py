@@ -2,8 +2,8 @@
 
 A source is a stretch of one video (decision D13). Clips drawn from it are split evenly into two halves; the halves of
 one source form a positive pair, halves of different sources negative ones, and the optimum of Eq. 21 between two halves
-is their dissimilarity (decision D12). By default all sources in a batch show the same subject, so that who is seen
-tells nothing.
+is their dissimilarity (decision D12). By default a source's negatives are other times and videos of the same subject,
+so that who is seen tells nothing.
 """
 
 from __future__ import annotations
@@ -80,7 +80,10 @@ class SiamesePretext(PretextTask):
     distance : {"hull", "mean"}
         The optimum of Eq. 21, or, as an ablation, the squared distance of the halves' means.
     negatives : {"same_subject", "other_subjects", "mixed"}
-        Whom the sources of a batch show: one subject, all different subjects, or whoever comes (decision D13).
+        Whom a source's negatives show: its own subject, others only, or whoever comes (decision D13).
+    subjects_per_batch : int
+        With negatives of the same subject: a batch shows so many subjects, and a source's negatives are those of its
+        own. Several of them keep the statistics of batch normalisation from being one person's.
     clips_per_source : int
         Clips drawn from a source, split evenly; sources with fewer are left out.
     dimensions : int
@@ -98,6 +101,7 @@ class SiamesePretext(PretextTask):
     objective: Literal["infonce", "contrastive"] = "infonce"
     distance: Literal["hull", "mean"] = "hull"
     negatives: Literal["same_subject", "other_subjects", "mixed"] = "same_subject"
+    subjects_per_batch: int = 2
     clips_per_source: int = 8
     dimensions: int = 64
     temperature: float = 0.1
@@ -115,6 +119,8 @@ class SiamesePretext(PretextTask):
         ):
             if value not in allowed:
                 raise ValueError(f"{value!r} is not one of {allowed}")
+        if self.subjects_per_batch < 1:
+            raise ValueError(f"subjects_per_batch {self.subjects_per_batch} must be at least 1")
         if self.clips_per_source < 2 or self.clips_per_source % 2:
             raise ValueError(f"clips_per_source {self.clips_per_source} cannot be split evenly; give an even number")
         if self.clips_per_source > self.dimensions:
@@ -133,15 +139,17 @@ class SiamesePretext(PretextTask):
     ) -> tuple[Tensor, dict[str, float]]:
         """Loss of one batch of sources; see the class for the objectives."""
         n_sources = max(2, batch_size // self.clips_per_source)
-        index = self._draw(_clips_by_source(pool, self.clips_per_source), n_sources, generator)
+        index, group = self.draw(pool, n_sources, generator)
         device = next(network.parameters()).device
         images = to_network(pool.images[index.flatten()]).to(device)
         images = Augmentation(area=self.area, aspect=self.aspect)(images, generator)
         features = network(images).unflatten(0, (len(index), self.clips_per_source))
         pairs = self._dissimilarities(features)
         same = torch.eye(len(pairs), dtype=torch.bool, device=device)
-        log = {"positive": float(pairs[same].mean().detach()), "negative": float(pairs[~same].mean().detach())}
-        return self._objective(pairs, same), log
+        negative = ((group[:, None] == group[None]) & ~same.cpu()).to(device)
+        values = pairs.detach()
+        log = {"positive": float(values[same].mean()), "negative": float(values[negative].mean())}
+        return self._objective(pairs, same, negative), log
 
     @torch.no_grad()
     def evaluate(self, network: nn.Module, pool: PretextPool, generator: torch.Generator) -> dict[str, float]:
@@ -181,37 +189,52 @@ class SiamesePretext(PretextTask):
             return (first.mean(-2) - second.mean(-2)).square().sum(-1)
         return dissimilarity(first, second, energy=self.energy).value
 
-    def _objective(self, pairs: Tensor, same: Tensor) -> Tensor:
+    def _objective(self, pairs: Tensor, same: Tensor, negative: Tensor) -> Tensor:
         if self.objective == "contrastive":
-            return pairs[same].mean() + functional.relu(self.margin - pairs[~same]).mean()
-        logits, target = -pairs / self.temperature, torch.arange(len(pairs), device=pairs.device)
+            return pairs[same].mean() + functional.relu(self.margin - pairs[negative]).mean()
+        logits = (-pairs / self.temperature).masked_fill(~(same | negative), -torch.inf)
+        target = torch.arange(len(pairs), device=pairs.device)
         return 0.5 * (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target))
 
-    def _draw(self, sources: list[tuple[str, Tensor]], n: int, generator: torch.Generator) -> Tensor:
-        """Draw clips of up to `n` sources, shape (n, clips_per_source), by the rule for negatives."""
-        candidates = self._candidates(sources, generator)
-        chosen = [candidates[i] for i in torch.randperm(len(candidates), generator=generator)[:n].tolist()]
-        return torch.stack([self._pick(clips, generator) for clips in chosen])
+    def draw(self, pool: PretextPool, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw clips of about `n` sources by the rule for negatives.
+
+        Returns
+        -------
+        clips : Tensor, shape (n, clips_per_source)
+            Indices into the pool.
+        group : Tensor, shape (n,)
+            Sources of one group are each other's negatives.
+        """
+        candidates = self._candidates(_clips_by_source(pool, self.clips_per_source), generator)
+        share = max(2, n // len(candidates)) if len(candidates) > 1 else n
+        drawn = [
+            (self._pick(group[i], generator), number)
+            for number, group in enumerate(candidates)
+            for i in torch.randperm(len(group), generator=generator)[:share].tolist()
+        ]
+        return torch.stack([clips for clips, _ in drawn]), torch.tensor([number for _, number in drawn])
 
     def _pick(self, clips: Tensor, generator: torch.Generator) -> Tensor:
         return clips[torch.randperm(len(clips), generator=generator)[: self.clips_per_source]]
 
-    def _candidates(self, sources: list[tuple[str, Tensor]], generator: torch.Generator) -> list[Tensor]:
-        """Sources that may share a batch."""
+    def _candidates(self, sources: list[tuple[str, Tensor]], generator: torch.Generator) -> list[list[Tensor]]:
+        """Groups of sources to draw a batch from."""
         if self.negatives == "mixed":
-            return [clips for _, clips in sources]
+            return [[clips for _, clips in sources]]
         by_subject: dict[str, list[Tensor]] = {}
         for subject, clips in sources:
             by_subject.setdefault(subject, []).append(clips)
         if self.negatives == "other_subjects":
-            return [g[int(torch.randint(len(g), (), generator=generator))] for g in by_subject.values()]
+            return [[g[int(torch.randint(len(g), (), generator=generator))] for g in by_subject.values()]]
         able = [group for group in by_subject.values() if len(group) > 1]
         if not able:
             raise ValueError(
                 "no subject has two sources of enough clips, so there are no negatives of the same subject; use "
                 "longer videos, shorter sources, or negatives='mixed'"
             )
-        return able[int(torch.randint(len(able), (), generator=generator))]
+        chosen = torch.randperm(len(able), generator=generator)[: self.subjects_per_batch]
+        return [able[i] for i in chosen.tolist()]
 
 
 def _clips_by_source(pool: PretextPool, at_least: int) -> list[tuple[str, Tensor]]:

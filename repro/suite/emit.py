@@ -83,7 +83,7 @@ def _plot(table: Table, frame: pd.DataFrame, folder: Path) -> list[Path]:
 def _notes(frame: pd.DataFrame, scale: Scale) -> list[str]:
     """Sentences below the table: what the numbers are and what is missing."""
     notes = []
-    if (frame.data == "simulated").any():
+    if (frame["data"] == "simulated").any():
         notes.append(_SIMULATED)
     notes.append(
         "Mean over held-out subjects with a 95 % interval (bootstrap over subjects); the pooled values that papers "
@@ -98,7 +98,7 @@ def _notes(frame: pd.DataFrame, scale: Scale) -> list[str]:
 
 def _shaped(table: Table, frame: pd.DataFrame) -> list[tuple[bool, list[str]]]:
     """Rows as they are shown: (published, cells), the paper's value beside ours."""
-    main = frame[frame.aggregate == "subject_mean"].set_index(["row", "column"])
+    main = frame[frame["aggregate"] == "subject_mean"].set_index(["row", "column"])
     best = _best(table, frame)
     shaped = []
     for row in table.rows:
@@ -120,7 +120,7 @@ def _shaped(table: Table, frame: pd.DataFrame) -> list[tuple[bool, list[str]]]:
 
 def _best(table: Table, frame: pd.DataFrame) -> set[tuple[str, str]]:
     """(row, column) of the best published row for each target, in each column."""
-    main = frame[frame.aggregate == "subject_mean"].set_index(["row", "column"])
+    main = frame[frame["aggregate"] == "subject_mean"].set_index(["row", "column"])
     best = set()
     for column in table.columns:
         for target in dict.fromkeys(row.target for row in table.rows):
@@ -164,7 +164,7 @@ _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight
 def to_latex(table: Table, frame: pd.DataFrame, scale: Scale) -> str:
     r"""Return a booktabs table and one ``\newcommand`` for each number, to be quoted in running text."""
     macros: list[str] = []
-    main = frame[frame.aggregate == "subject_mean"].set_index(["row", "column"])
+    main = frame[frame["aggregate"] == "subject_mean"].set_index(["row", "column"])
     best = _best(table, frame)
     shaped: list[tuple[bool, list[str]]] = []
     for row in table.rows:

@@ -28,7 +28,7 @@ def share_plot(frame: pd.DataFrame) -> Figure:
     """
     from matplotlib import pyplot
 
-    main = frame[frame.aggregate == "subject_mean"].copy()
+    main = frame[frame["aggregate"] == "subject_mean"].copy()
     main["target"] = main.row.str.rpartition(" → ")[2]
     main["source"] = main.row.str.rpartition(" → ")[0]
     targets = list(dict.fromkeys(main.target))
@@ -38,7 +38,7 @@ def share_plot(frame: pd.DataFrame) -> Figure:
     axes[0][0].set_ylabel("AUC (%)")
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
-    if (frame.data == "simulated").any():
+    if (frame["data"] == "simulated").any():
         figure.suptitle("Simulated data", fontsize=7, fontstyle="italic", color="0.35")
     return figure
 

@@ -113,7 +113,7 @@ def judge(table: Table, frame: pd.DataFrame, scale: Scale) -> list[dict[str, Any
 
 
 def _number(frame: pd.DataFrame, check: Check) -> Any:
-    found = frame[(frame.row == check.row) & (frame.column == check.column) & (frame.aggregate == "subject_mean")]
+    found = frame[(frame.row == check.row) & (frame.column == check.column) & (frame["aggregate"] == "subject_mean")]
     if len(found) != 1:
         raise KeyError(f"check {check.name!r} asks for {check.row!r}, {check.column!r}: found {len(found)} numbers")
     return found.iloc[0]

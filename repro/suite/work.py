@@ -98,9 +98,9 @@ class Corpus:
             return {clip.id: clip.level for clip in self.labelled}
         if not self.dataset.simulated:
             return None
-        from repro.data.simulator import read_truth
+        from repro.data.simulator.truth import true_pspi
 
-        truth = read_truth(self.dataset.root)
+        truth = true_pspi(self.dataset.root)
         return {clip.id: int(truth[clip.video][clip.start : clip.stop].max()) for clip in self.labelled}
 
 

@@ -1,0 +1,80 @@
+"""Stored predictions: what every number of the suite is computed from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COLUMNS = ("subject", "fold", "seed", "level", "scores")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Stored predictions of one method on test samples; all arrays have one entry for each sample.
+
+    A sample predicted with several seeds occurs once for each.
+
+    Attributes
+    ----------
+    subject : ndarray of str, shape (n,)
+    fold, seed : ndarray of int, shape (n,)
+    level : ndarray of int, shape (n,)
+        In 0..L - 1.
+    scores : ndarray, shape (n, L)
+        Probabilities.
+
+    Raises
+    ------
+    ValueError
+        When the arrays are empty or differ in length.
+    """
+
+    subject: NDArray[Any]
+    fold: NDArray[Any]
+    seed: NDArray[Any]
+    level: NDArray[Any]
+    scores: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        """Make arrays of all fields and check that they fit together."""
+        for name in _COLUMNS:
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        object.__setattr__(self, "subject", self.subject.astype(np.str_))
+        n = len(self.level)
+        for name, ndim in (("subject", 1), ("fold", 1), ("seed", 1), ("level", 1), ("scores", 2)):
+            array = getattr(self, name)
+            if array.ndim != ndim or len(array) != n or n == 0:
+                raise ValueError(f"{name} of shape {array.shape} does not fit {n} predictions (at least 1)")
+
+    @classmethod
+    def from_frame(cls, frame: "pd.DataFrame") -> "Predictions":
+        """Read columns ``subject, fold, seed, level, score_0, score_1, ...``, one row for each prediction."""
+        levels = sum(str(column).startswith("score_") for column in frame.columns)
+        scores = [f"score_{level}" for level in range(levels)]
+        missing = [c for c in ("subject", "fold", "seed", "level", *scores) if c not in frame.columns]
+        if missing or not scores:
+            raise ValueError(f"the frame needs columns {missing or ['score_0, score_1, ...']}")
+        return cls(
+            subject=frame["subject"].to_numpy(),
+            fold=frame["fold"].to_numpy(),
+            seed=frame["seed"].to_numpy(),
+            level=frame["level"].to_numpy(),
+            scores=frame[scores].to_numpy(dtype=np.float64),
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Predictions"]) -> "Predictions":
+        """Join predictions of several folds and seeds; all must have the same number of levels."""
+        widths = {part.scores.shape[1] for part in parts}
+        if len(widths) != 1:
+            raise ValueError(f"predictions to join must have one number of levels, got {sorted(widths)}")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
+
+    def select(self, chosen: NDArray[Any]) -> "Predictions":
+        """Return the predictions at indices or a mask (n,)."""
+        return Predictions(*(getattr(self, name)[chosen] for name in _COLUMNS))

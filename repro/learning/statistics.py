@@ -1,0 +1,351 @@
+"""What a table prints: means over subjects with intervals, pooled numbers beside them, paired tests.
+
+The main number is the mean over subjects: the metric of each subject's own samples, runs (folds and seeds)
+averaged within the subject first, with a bootstrap interval over subjects (`resampling`). The pooled
+number, the metric of all subjects' samples together, is what papers quote; it mixes differences between
+people, and between the models of different folds, into the metric, so it stands beside the mean and is
+labelled. Subjects for whom a metric is undefined (one level only, a constant prediction) are left out of
+the mean, counted and named.
+
+Methods are compared on the same subjects by paired differences (Wilcoxon), not by overlap of intervals, and
+p-values of several comparisons are adjusted (Holm). Everything is deterministic and in the metric's own unit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata, wilcoxon
+
+from repro.learning.metrics import DEFAULTS, METRICS, MetricOptions, compute, intensity
+from repro.learning.predictions import Predictions
+from repro.learning.resampling import (
+    Statistic,
+    auc_statistic,
+    average_statistic,
+    bootstrap_interval,
+    intensity_statistic,
+    mean_of_defined,
+    mean_statistic,
+)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SubjectValues:
+    """One metric of one method for each subject.
+
+    Attributes
+    ----------
+    metric : str
+    subjects : tuple of str, length S
+        Sorted.
+    values : ndarray, shape (S,)
+        Mean over the subject's runs (fold and seed) in which the metric is defined; NaN when in none.
+    n_folds, n_seeds : int
+    partly_undefined : tuple of str
+        Subjects for whom the metric is defined in some of their runs only.
+    """
+
+    metric: str
+    subjects: tuple[str, ...]
+    values: Array
+    n_folds: int
+    n_seeds: int
+    partly_undefined: tuple[str, ...] = ()
+
+    @property
+    def undefined(self) -> tuple[str, ...]:
+        """Subjects without a value."""
+        return tuple(s for s, value in zip(self.subjects, self.values, strict=True) if np.isnan(value))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number as a table prints it.
+
+    Attributes
+    ----------
+    metric : str
+    aggregate : str
+        ``"subject_mean"`` or ``"pooled"``.
+    value, ci_low, ci_high : float
+        In the metric's unit (an AUC in 0..1). NaN where undefined; an interval needs two subjects.
+    n_subjects : int
+        Subjects tested, those without a value included.
+    n_folds, n_seeds : int
+    undefined : tuple of str
+        What could not be computed and is left out of ``value``: subjects (subject mean) or ``"seed <seed>"``
+        (pooled).
+    partly_undefined : tuple of str
+        Subjects whose value comes from some of their runs only.
+    """
+
+    metric: str
+    aggregate: str
+    value: float
+    ci_low: float
+    ci_high: float
+    n_subjects: int
+    n_folds: int
+    n_seeds: int
+    undefined: tuple[str, ...] = ()
+    partly_undefined: tuple[str, ...] = ()
+
+    @property
+    def n_undefined(self) -> int:
+        """Number of entries of ``undefined``."""
+        return len(self.undefined)
+
+
+def per_subject(predictions: Predictions, metric: str, options: MetricOptions = DEFAULTS) -> SubjectValues:
+    """Compute a metric within each subject, each run on its own, and average a subject's runs.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    metric : str
+        A key of `repro.learning.metrics.METRICS`.
+    options : MetricOptions
+
+    Returns
+    -------
+    SubjectValues
+
+    Raises
+    ------
+    ValueError
+        For an unknown metric or unusable predictions.
+    """
+    subjects, subject = np.unique(predictions.subject, return_inverse=True)
+    values, partly = np.full(len(subjects), np.nan), []
+    for index, name in enumerate(subjects.tolist()):
+        own = predictions.select(subject == index)
+        runs = np.unique(np.stack([own.fold, own.seed]), axis=1, return_inverse=True)[1].ravel()
+        of_runs = np.array(
+            [
+                compute(metric, own.level[runs == r], own.scores[runs == r], options)
+                for r in range(runs.max() + 1)
+            ]
+        )
+        values[index] = mean_of_defined(of_runs)
+        if np.isnan(of_runs).any() and not np.isnan(of_runs).all():
+            partly.append(name)
+    return SubjectValues(
+        metric=metric,
+        subjects=tuple(subjects.tolist()),
+        values=values,
+        n_folds=len(np.unique(predictions.fold)),
+        n_seeds=len(np.unique(predictions.seed)),
+        partly_undefined=tuple(partly),
+    )
+
+
+def subject_mean(values: SubjectValues, *, confidence: float = 0.95, n_resamples: int = 2000) -> Estimate:
+    """Average a metric over subjects, with a bootstrap interval over subjects: the main number.
+
+    Parameters
+    ----------
+    values : SubjectValues
+        From `per_subject`.
+    confidence : float
+    n_resamples : int
+
+    Returns
+    -------
+    Estimate
+        Over the subjects with a value; the others are named.
+    """
+    defined = values.values[~np.isnan(values.values)]
+    low, high = bootstrap_interval(
+        mean_statistic(defined), len(defined), confidence=confidence, n_resamples=n_resamples
+    )
+    return Estimate(
+        metric=values.metric,
+        aggregate="subject_mean",
+        value=float(defined.mean()) if defined.size else float("nan"),
+        ci_low=low,
+        ci_high=high,
+        n_subjects=len(values.subjects),
+        n_folds=values.n_folds,
+        n_seeds=values.n_seeds,
+        undefined=values.undefined,
+        partly_undefined=values.partly_undefined,
+    )
+
+
+def pooled(
+    predictions: Predictions,
+    metric: str,
+    options: MetricOptions = DEFAULTS,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+) -> Estimate:
+    """Compute a metric of all subjects' samples together, seed by seed, and average the seeds.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    metric : str
+        A key of `repro.learning.metrics.METRICS`.
+    options : MetricOptions
+    confidence : float
+    n_resamples : int
+
+    Returns
+    -------
+    Estimate
+        The interval draws subjects with all their samples and seeds.
+
+    Raises
+    ------
+    ValueError
+        For an unknown metric or unusable predictions.
+    """
+    subjects, subject = np.unique(predictions.subject, return_inverse=True)
+    seeds = np.unique(predictions.seed)
+    parts = [predictions.seed == seed for seed in seeds]
+    of_seeds = np.array(
+        [compute(metric, predictions.level[p], predictions.scores[p], options) for p in parts]
+    )
+    statistic = average_statistic(
+        [_pooled_statistic(predictions.select(p), metric, options, subject[p], len(subjects)) for p in parts]
+    )
+    low, high = bootstrap_interval(statistic, len(subjects), confidence=confidence, n_resamples=n_resamples)
+    return Estimate(
+        metric=metric,
+        aggregate="pooled",
+        value=float(mean_of_defined(of_seeds)),
+        ci_low=low,
+        ci_high=high,
+        n_subjects=len(subjects),
+        n_folds=len(np.unique(predictions.fold)),
+        n_seeds=len(seeds),
+        undefined=tuple(f"seed {seed}" for seed in seeds[np.isnan(of_seeds)]),
+    )
+
+
+def _pooled_statistic(
+    part: Predictions, metric: str, options: MetricOptions, subject: NDArray[np.intp], n_subjects: int
+) -> Statistic:
+    if METRICS[metric].contrasts is not None:
+        return auc_statistic(options.contrasts(metric, part.level, part.scores), subject, n_subjects)
+    predicted = intensity(part.scores, decode=options.decode)
+    return intensity_statistic(metric, subject, n_subjects, part.level.astype(np.float64), predicted)
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """A comparison of two methods on the same subjects.
+
+    Attributes
+    ----------
+    n : int
+        Subjects for whom both methods have a value.
+    undefined : tuple of str
+        Subjects left out.
+    mean_difference, ci_low, ci_high : float
+        First minus second, with a bootstrap interval over subjects.
+    p_value : float
+        Wilcoxon signed-rank test, two-sided; 1 when no subject differs, NaN without a subject.
+    effect_size : float
+        Matched-pairs rank-biserial correlation, -1..1: the rank sum in favour of the first method minus the
+        one in favour of the second, over their total (Kerby 2014); 0 when no subject differs.
+    """
+
+    n: int
+    undefined: tuple[str, ...]
+    mean_difference: float
+    ci_low: float
+    ci_high: float
+    p_value: float
+    effect_size: float
+
+
+def paired_test(
+    first: SubjectValues, second: SubjectValues, *, confidence: float = 0.95, n_resamples: int = 2000
+) -> PairedTest:
+    """Compare two methods by the differences within subjects.
+
+    Parameters
+    ----------
+    first, second : SubjectValues
+        The same metric for the same subjects.
+    confidence : float
+    n_resamples : int
+
+    Returns
+    -------
+    PairedTest
+        Subjects without a difference take no part in the test and the effect size (Wilcoxon's own rule).
+
+    Raises
+    ------
+    ValueError
+        When the metrics or the subjects differ.
+    """
+    if first.metric != second.metric:
+        raise ValueError(f"cannot compare {first.metric} with {second.metric}")
+    if first.subjects != second.subjects:
+        apart = sorted(set(first.subjects) ^ set(second.subjects))
+        raise ValueError(f"a paired test needs the same subjects; only one method has {apart}")
+    differences = first.values - second.values
+    missing = np.isnan(differences)
+    undefined = tuple(s for s, gone in zip(first.subjects, missing, strict=True) if gone)
+    kept = differences[~missing]
+    low, high = bootstrap_interval(
+        mean_statistic(kept), len(kept), confidence=confidence, n_resamples=n_resamples
+    )
+    p_value, effect_size = _signed_ranks(kept)
+    return PairedTest(
+        n=len(kept),
+        undefined=undefined,
+        mean_difference=float(kept.mean()) if kept.size else float("nan"),
+        ci_low=low,
+        ci_high=high,
+        p_value=p_value,
+        effect_size=effect_size,
+    )
+
+
+def _signed_ranks(differences: Array) -> tuple[float, float]:
+    """Return Wilcoxon's p-value and the matched-pairs rank-biserial correlation."""
+    if differences.size == 0:
+        return float("nan"), float("nan")
+    moved = differences[differences != 0]
+    if moved.size == 0:
+        return 1.0, 0.0
+    ranks = rankdata(np.abs(moved))
+    effect_size = float(np.sign(moved) @ ranks / ranks.sum())
+    return float(wilcoxon(moved).pvalue), effect_size
+
+
+def holm(p_values: ArrayLike) -> Array:
+    """Adjust p-values of several tests for the family-wise error (Holm 1979).
+
+    Parameters
+    ----------
+    p_values : array_like, shape (m,)
+        In 0..1. NaN stands for a comparison that could not be made: it stays NaN and is not counted.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        In the order given; below alpha exactly where Holm's procedure rejects at level alpha.
+
+    Raises
+    ------
+    ValueError
+        For values outside 0..1 or an array that is not 1-D.
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    if given.ndim != 1 or (given < 0).any() or (given > 1).any():
+        raise ValueError(f"p-values must be a 1-D array in 0..1, got {given}")
+    adjusted = np.full_like(given, np.nan)
+    tested = np.flatnonzero(~np.isnan(given))
+    order = tested[np.argsort(given[tested], kind="stable")]
+    scaled = given[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return adjusted

@@ -1,0 +1,92 @@
+"""Simulated datasets as tasks: one for each subject, and one that declares the dataset complete."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from repro.data.simulator import DOMAINS, GENERATOR_VERSION, finish, plan, prepare, simulate_subject
+from repro.learning.pretext import Report
+from repro.suite.engine import Task
+from repro.suite.spec import DATASET_LABELS, Simulated
+from repro.suite.store import Store
+
+__all__ = ["simulated_root", "simulation_tasks"]
+
+_SEED = 0
+_SECONDS_PER_FRAME = 0.0012
+
+
+def simulated_root(store: Store, name: str, size: Simulated) -> Path:
+    """Return where the simulated dataset of this size stands, or will stand."""
+    frames = "" if size.frames is None else f"-{size.frames}f"
+    folder = f"{name}-{size.n_subjects}x{size.videos_per_subject}-{size.size}px{frames}-v{GENERATOR_VERSION}"
+    return store.data_folder / "simulated" / folder
+
+
+def is_complete(root: Path) -> bool:
+    """Whether the simulator has declared the dataset complete."""
+    try:
+        return bool(json.loads((root / "SIMULATED.json").read_text())["complete"])
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def simulation_tasks(root: Path, name: str, size: Simulated) -> list[Task]:
+    """Return the tasks that write what is missing of a simulated dataset; none if it is complete."""
+    if is_complete(root):
+        return []
+    specs = plan(DOMAINS[name], size.n_subjects, size.videos_per_subject, _SEED, frames=size.frames)
+    frames = [sum(s.n_frames for s in specs if s.subject_index == i) for i in range(size.n_subjects)]
+    start = Task(f"simulate-{root.name}", "prepare", f"simulated {DATASET_LABELS[name]}", 0.1, _prepare, _of(root, name, size))
+    subjects = [
+        Task(
+            f"simulate-{root.name}-{index}",
+            "simulate",
+            f"simulated {DATASET_LABELS[name]}, subject {index + 1}/{size.n_subjects}",
+            frames[index] * _SECONDS_PER_FRAME * (size.size / 96) ** 2,
+            _subject,
+            {**_of(root, name, size), "index": index},
+            (start.id,),
+        )
+        for index in range(size.n_subjects)
+    ]
+    end = Task(
+        f"complete-{root.name}",
+        "prepare",
+        f"simulated {DATASET_LABELS[name]}",
+        0.1,
+        _finish,
+        _of(root, name, size),
+        tuple(task.id for task in subjects),
+    )
+    return [start, *subjects, end]
+
+
+def _of(root: Path, name: str, size: Simulated) -> dict[str, object]:
+    return {"root": str(root), "name": name, "size": size}
+
+
+def _options(size: Simulated) -> dict[str, int | None]:
+    return {
+        "n_subjects": size.n_subjects,
+        "videos_per_subject": size.videos_per_subject,
+        "seed": _SEED,
+        "size": size.size,
+        "frames": size.frames,
+    }
+
+
+def _prepare(root: str, name: str, size: Simulated, report: Report) -> None:
+    prepare(DOMAINS[name], root, **_options(size))  # type: ignore[arg-type]
+
+
+def _subject(root: str, name: str, size: Simulated, index: int, report: Report) -> None:
+    def progress(done: int, total: int) -> None:
+        report(done / total, f"{done}/{total} videos")
+
+    simulate_subject(DOMAINS[name], root, index, progress=progress, **_options(size))  # type: ignore[arg-type]
+
+
+def _finish(root: str, name: str, size: Simulated, report: Report) -> None:
+    finish(DOMAINS[name], root, **_options(size))  # type: ignore[arg-type]

@@ -1,0 +1,132 @@
+"""The Siamese pretext task: what is drawn, what is measured, and that it neither collapses nor cheats."""
+
+import numpy as np
+import pytest
+import torch
+
+from repro.learning.pretext import BackboneSpec, PretextPool, train_pretext
+from repro.learning.schedule import Schedule
+from repro.siamese.pretext import SiamesePretext, effective_rank
+
+BACKBONE = BackboneSpec("resnet18", width=0.25)
+
+
+def bars(n_subjects=5, sources=6, clips=8, size=32, seed=0, nuisance=1.0):
+    """A bar whose height in the image tells the source, on a grey that tells the subject; light varies."""
+    generator = torch.Generator().manual_seed(seed)
+    images, names, subjects = [], [], []
+    for subject in range(n_subjects):
+        for source in range(sources):
+            for _ in range(clips):
+                light = nuisance * float(torch.rand((), generator=generator))
+                image = 40 + 25 * subject + 60 * light + 10 * torch.randn(3, size, size, generator=generator)
+                row = 3 + source * (size - 8) // sources
+                image[:, row : row + 3] += 40
+                images.append(image.clamp(0, 255).to(torch.uint8))
+                names.append(f"s{subject}/v{source // 2}#{source % 2}")
+                subjects.append(f"s{subject}")
+    names = np.array(names)
+    return PretextPool(torch.stack(images), names, np.array([n.split("#")[0] for n in names]), np.array(subjects))
+
+
+def test_effective_rank_of_known_spectra():
+    orthogonal = torch.linalg.qr(torch.randn(40, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64))[0]
+    centred = torch.linalg.qr(orthogonal - orthogonal.mean(0))[0]
+    assert effective_rank(centred) == pytest.approx(6, rel=1e-9)
+    line = torch.linspace(-1, 1, 9)[:, None] * torch.ones(1, 5)
+    assert effective_rank(line) == pytest.approx(1, abs=1e-4)  # float32 rounding leaves tiny singular values
+    assert effective_rank(torch.ones(7, 3)) == 1.0
+
+
+@pytest.mark.parametrize("objective", ["infonce", "contrastive"])
+def test_it_is_learned_on_held_out_subjects_without_collapse(objective):
+    task = SiamesePretext(objective=objective, dimensions=32, area=(0.8, 1.0))
+    schedule = Schedule(3, 64, 0.1, "cosine", clip_norm=1.0)
+    history = train_pretext(
+        task, bars(n_subjects=8), BACKBONE, schedule, steps_per_epoch=30, held_out_subjects=3, seed=0
+    ).history
+    before, after = history[0], history[-1]
+    # the height of the bar tells sources apart; 18 held-out sources give 18 positive and 90 negative pairs of one subject
+    assert after["held_out_auc_same_subject"] > max(0.7, before["held_out_auc_same_subject"] + 0.05)
+    assert after["loss"] < 0.3 * history[1]["loss"]
+    assert after["held_out_positive"] < after["held_out_negative_same_subject"]
+    assert after["held_out_effective_rank"] > 2
+    assert all(np.isfinite(list(row.values())).all() for row in history)
+
+
+def test_the_ablation_by_means_is_another_loss():
+    network = SiamesePretext(dimensions=16).network(BACKBONE.build(torch.Generator().manual_seed(0)), torch.Generator())
+    losses = {}
+    for distance in ("hull", "mean"):
+        task = SiamesePretext(dimensions=16, distance=distance)
+        losses[distance] = float(task.loss(network, bars(), torch.Generator().manual_seed(1), 32)[0].detach())
+    assert abs(losses["hull"] - losses["mean"]) > 1e-3
+
+
+@pytest.mark.parametrize("negatives", ["same_subject", "other_subjects", "mixed"])
+def test_who_shares_a_batch(negatives):
+    pool = bars()
+    task = SiamesePretext(negatives=negatives, dimensions=16)
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(5):
+        index, group = (tensor.numpy() for tensor in task.draw(pool, 4, generator))
+        assert index.shape == (4, 8) and group.shape == (4,)
+        for row in index:
+            assert len(set(pool.sources[row])) == 1, "a row is one source"
+            assert len(set(row)) == 8, "clips are drawn without replacement"
+        assert len({pool.sources[row[0]] for row in index}) == 4, "sources are distinct"
+        subjects = pool.subjects[index[:, 0]]
+        if negatives == "same_subject":
+            assert sorted(np.bincount(group)) == [2, 2], "two subjects with two sources each"
+            assert all(len(set(subjects[group == g])) == 1 for g in set(group)), "a group is one subject"
+            assert len(set(subjects)) == 2
+        else:
+            assert set(group) == {0}
+        if negatives == "other_subjects":
+            assert len(set(subjects)) == 4
+
+
+def test_evaluation_separates_same_and_other_subjects():
+    class Brightness(torch.nn.Module):
+        """Knows the subject and nothing else."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            level = x.mean((1, 2, 3))
+            return torch.stack([torch.cos(3 * level), torch.sin(3 * level)] + [0 * level] * 14, dim=1)
+
+    measures = SiamesePretext(dimensions=16, distance="mean").evaluate(
+        Brightness(), bars(nuisance=0.0), torch.Generator().manual_seed(0)
+    )
+    assert measures["auc_other_subject"] > 0.95
+    assert measures["auc_same_subject"] < 0.75
+
+
+def test_a_pool_without_negatives_of_the_same_subject_is_refused():
+    pool = bars(sources=1)
+    task = SiamesePretext(dimensions=16)
+    network = task.network(BACKBONE.build(torch.Generator().manual_seed(0)), torch.Generator())
+    with pytest.raises(ValueError, match="mixed"):
+        task.loss(network, pool, torch.Generator(), 32)
+    with pytest.raises(ValueError, match="smaller stride"):
+        task.loss(network, bars(clips=4), torch.Generator(), 32)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"objective": "triplet"},
+        {"distance": "cosine"},
+        {"negatives": "none"},
+        {"clips_per_source": 7},
+        {"clips_per_source": 128},
+        {"temperature": 0.0},
+        {"margin": -1.0},
+    ],
+)
+def test_bad_settings_are_refused(bad):
+    with pytest.raises(ValueError):
+        SiamesePretext(**bad)
