@@ -28,7 +28,16 @@ def _references() -> list[Row]:
             ("ceiling: true PSPI", "pspi", False),
         ):
             lead = (label, name)
-            rows.append(Row(" → ".join(lead), lead, target, method, shuffled=shuffled, published=False))
+            row = Row(
+                " → ".join(lead),
+                lead,
+                target,
+                method,
+                shuffled=shuffled,
+                published=False,
+                simulated_only=method == "pspi",
+            )
+            rows.append(row)
     return rows
 
 

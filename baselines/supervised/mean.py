@@ -19,11 +19,11 @@ class MeanPredictor:
         return self
 
     def predict_proba(self, clips: Any) -> np.ndarray:
-        """Level probabilities, shape (n, highest training level + 1)."""
+        """Return level probabilities, shape (n, highest training level + 1)."""
         return np.tile(self.frequencies_, (len(clips), 1))
 
     def predict(self, clips: Any) -> np.ndarray:
-        """Mean training level for each clip, shape (n,)."""
+        """Return the mean training level for each clip, shape (n,)."""
         return self.predict_proba(clips) @ np.arange(len(self.frequencies_))
 
 
@@ -52,11 +52,13 @@ class LevelGivenFeature:
         return self
 
     def predict_proba(self, clips: np.ndarray) -> np.ndarray:
-        """Level probabilities, shape (n, highest training level + 1)."""
-        rows = [self.table_.get(int(value), np.zeros_like(self.prior_)) + self.smoothing * self.prior_ for value in clips]
+        """Return level probabilities, shape (n, highest training level + 1)."""
+        rows = [
+            self.table_.get(int(value), np.zeros_like(self.prior_)) + self.smoothing * self.prior_ for value in clips
+        ]
         table = np.stack(rows)
         return table / table.sum(axis=1, keepdims=True)
 
     def predict(self, clips: np.ndarray) -> np.ndarray:
-        """Expected level, shape (n,)."""
+        """Return the expected level of each clip, shape (n,)."""
         return self.predict_proba(clips) @ np.arange(len(self.prior_))

@@ -248,9 +248,7 @@ def _parse_samples(path: Path) -> dict[str, tuple[str, int]]:
         rows = csv.DictReader(stream, delimiter="\t")
         missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
         if missing:
-            raise DataError(
-                f"{path}: no column {', '.join(missing)} (tab-separated); copy it again, or remove it"
-            )
+            raise DataError(f"{path}: no column {', '.join(missing)} (tab-separated); copy it again, or remove it")
         for row in rows:
             name, level = row["sample_name"], row["class_name"]
             if level not in CLASSES or row["class_id"] != str(CLASSES.index(level)):

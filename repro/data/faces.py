@@ -149,9 +149,7 @@ def align(
         raise ValueError(f"size must be at least 1 and margin above -0.5, got {size} and {margin}")
     points = smooth_landmarks(landmarks, smoothing)
     if len(points) != len(frames):
-        raise ValueError(
-            f"{len(frames)} frames, but landmarks of {len(points)}; give landmarks[:{len(frames)}]"
-        )
+        raise ValueError(f"{len(frames)} frames, but landmarks of {len(points)}; give landmarks[:{len(frames)}]")
     scale = size / (FACE_SIDE * (1 + 2 * margin))
     # Pixel centres are whole numbers: a square of `size` pixels reaches from -1/2 to size - 1/2.
     target = (CANONICAL - FACE_CENTRE) * scale + (size - 1) / 2
@@ -229,9 +227,7 @@ def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDAr
         raise FaceError(f"the landmarks of frame {int(np.argmin(spread))} are all at one point; remove them")
     a = (centred.conj() * (w - w.mean())).sum(axis=1) / spread
     b = w.mean() - a * z.mean(axis=1)
-    return np.stack(
-        [np.stack([a.real, -a.imag, b.real], axis=1), np.stack([a.imag, a.real, b.imag], axis=1)], axis=1
-    )
+    return np.stack([np.stack([a.real, -a.imag, b.real], axis=1), np.stack([a.imag, a.real, b.imag], axis=1)], axis=1)
 
 
 def crop_box(frames: Tensor, *, margin: float = 0.1) -> Box:
@@ -310,9 +306,7 @@ def crop(frames: Tensor, box: Box, size: int) -> Tensor:
     method = cv2.INTER_AREA if size < box.size else cv2.INTER_LINEAR
     result = torch.empty((len(frames), 3, size, size), dtype=torch.uint8)
     for index in range(len(frames)):
-        image = cv2.copyMakeBorder(
-            _image(inside[index]), before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE
-        )
+        image = cv2.copyMakeBorder(_image(inside[index]), before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE)
         _store(result[index], cv2.resize(image, (size, size), interpolation=method))
     return result
 
@@ -347,6 +341,4 @@ def _store(frame: Tensor, image: np.ndarray) -> None:
 
 def _check_frames(frames: Tensor) -> None:
     if frames.ndim != 4 or frames.shape[1] != 3 or frames.dtype != torch.uint8 or not len(frames):
-        raise ValueError(
-            f"frames must be (T, 3, H, W) uint8 with T > 0, got {tuple(frames.shape)} {frames.dtype}"
-        )
+        raise ValueError(f"frames must be (T, 3, H, W) uint8 with T > 0, got {tuple(frames.shape)} {frames.dtype}")

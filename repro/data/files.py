@@ -129,9 +129,7 @@ def read_png(path: str) -> np.ndarray | None:
         if len(chunk) < 8:
             return None
         end = at + 12 + int.from_bytes(chunk[:4], "big")
-        if end > len(data) or zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(
-            data[end - 4 : end], "big"
-        ):
+        if end > len(data) or zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             return None
         if chunk[4:] == b"IEND":
             return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

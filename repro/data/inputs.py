@@ -120,9 +120,7 @@ class InputSet:
         return np.array([clip.id for clip in self.clips])
 
 
-def encode(
-    record: VideoRecord, clips: Sequence[Clip], spec: InputSpec
-) -> tuple[Tensor, list[Clip], list[Exclusion]]:
+def encode(record: VideoRecord, clips: Sequence[Clip], spec: InputSpec) -> tuple[Tensor, list[Clip], list[Exclusion]]:
     """Encode clips of one video.
 
     Parameters
@@ -146,7 +144,9 @@ def encode(
         landmarks = record.landmarks() if mode in ("auto", "align") else None
         if mode == "auto":
             mode = "crop" if landmarks is None else "align"
-        frames = faces.prepare(frames, None if landmarks is None else landmarks[: len(frames)], size=spec.size, mode=mode)
+        frames = faces.prepare(
+            frames, None if landmarks is None else landmarks[: len(frames)], size=spec.size, mode=mode
+        )
     except faces.FaceError as error:
         return _empty(spec), [], [Exclusion("video", record.video, str(error))]
     kept = [clip for clip in clips if clip.stop <= len(frames)]
@@ -259,9 +259,13 @@ def read_shard(folder: Path) -> tuple[InputSet, list[Exclusion]]:
         size = int(notes["input"]["size"])
         images = np.empty((len(pictures), size, size, 3), np.uint8)
         for row, picture in enumerate(pictures):
+            if picture is None:
+                raise ValueError(f"image {row} does not decode")
             images[row] = picture[..., ::-1]
     except Exception as error:  # whatever Arrow, JSON or OpenCV raise on a damaged file
-        raise ValueError(f"{folder} is not a readable input cache ({error}); remove the folder and run again") from error
+        raise ValueError(
+            f"{folder} is not a readable input cache ({error}); remove the folder and run again"
+        ) from error
     clips = tuple(
         Clip(subject=subject, video=video, start=start, stop=stop, level=level)
         for subject, video, start, stop, level in zip(

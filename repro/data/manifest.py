@@ -62,9 +62,7 @@ def open_manifest(root: str | os.PathLike[str], strict: bool = True) -> Dataset:
         try:
             record = _record(path, line, row, infos, strict)
             if record.video in records:
-                raise DataError(
-                    f"{path}: line {line}: {record.video} is listed before; remove one of the rows"
-                )
+                raise DataError(f"{path}: line {line}: {record.video} is listed before; remove one of the rows")
         except DataError as error:
             if strict:
                 raise
@@ -109,10 +107,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
             reader = csv.DictReader(stream, skipinitialspace=True, restval="")
             names = [(name or "").strip() for name in reader.fieldnames or ()]
             reader.fieldnames = names
-            rows = [
-                (reader.line_num, {name: (row[name] or "").strip() for name in names if name})
-                for row in reader
-            ]
+            rows = [(reader.line_num, {name: (row[name] or "").strip() for name in names if name}) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetUnavailable(f"manifest: {path} is not a readable CSV file ({error})") from error
     missing = [name for name in REQUIRED if name not in names]
@@ -126,9 +121,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
-def _record(
-    path: Path, line: int, row: dict[str, str], infos: dict[str, VideoInfo], strict: bool
-) -> VideoFileRecord:
+def _record(path: Path, line: int, row: dict[str, str], infos: dict[str, VideoInfo], strict: bool) -> VideoFileRecord:
     """Make the record of a row."""
     where = f"{path}: line {line}"
     for name in ("video", "subject"):

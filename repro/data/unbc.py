@@ -52,9 +52,7 @@ from repro.data.video import VideoWarning
 RATINGS = ("AFF", "OPR", "SEN", "VAS")
 """Self-reports and observer's rating of a whole sequence."""
 
-_EXPECTED = (
-    "the root of the UNBC-McMaster archive, with Images/<subject>/<sequence>/*.png and Frame_Labels/PSPI/"
-)
+_EXPECTED = "the root of the UNBC-McMaster archive, with Images/<subject>/<sequence>/*.png and Frame_Labels/PSPI/"
 _OBTAIN = (
     "The archive is given to researchers who sign its agreement (Lucey et al., FG 2011; "
     "https://www.jeffcohn.net/resources/). Without it, leave the option out and use simulated data."
@@ -101,9 +99,7 @@ class UnbcRecord(VideoRecord):
         message = f"{name}: frame is missing, damaged or of another size than those before it"
         if self.strict or video is None:
             raise DataError(f"{message}; copy it again from its source")
-        warnings.warn(
-            f"{message}; {index} of {self.n_frames} frames are returned", VideoWarning, stacklevel=3
-        )
+        warnings.warn(f"{message}; {index} of {self.n_frames} frames are returned", VideoWarning, stacklevel=3)
         return video[:index].clone()
 
     def landmarks(self) -> NDArray[np.float32] | None:
@@ -133,7 +129,7 @@ def open_unbc(root: str | os.PathLike[str], strict: bool = True) -> Dataset:
     Returns
     -------
     Dataset
-        A record for each sequence, with 17 levels (PSPI 0..16). `notes` tells subjects without any pain,
+        A record for each sequence, with 17 levels (PSPI 0..16). `excluded` tells subjects without any pain, `notes`
         black frames, and PSPI files that contradict the coded action units; all of these are kept.
 
     Raises
@@ -153,8 +149,11 @@ def open_unbc(root: str | os.PathLike[str], strict: bool = True) -> Dataset:
         raise unavailable("unbc", base, _EXPECTED, _OBTAIN)
     for subject in dict.fromkeys(record.subject for record in records):
         if not any(record.levels.any() for record in records if record.subject == subject):
-            reason = "PSPI is 0 in every frame: kept, but as a fold it has neither PCC nor AUC"
-            reader.notes.append(Exclusion("subject", subject, reason))
+            reason = (
+                "PSPI is 0 in every frame: the subject trains and is predicted, but has neither AUC nor PCC and is "
+                "left out of their means; its share is the n_undefined of a table"
+            )
+            reader.excluded.append(Exclusion("metric", subject, reason))
     return Dataset(
         "unbc",
         base,
@@ -246,17 +245,13 @@ class _Reader:
         numbers = {name: name[len(sequence) : -4] for name in names}
         for name, number in numbers.items():
             if not name.startswith(sequence) or not number.isdecimal():
-                raise DataError(
-                    f"{folder / name}: expected a name such as {sequence}001.png; rename or remove it"
-                )
+                raise DataError(f"{folder / name}: expected a name such as {sequence}001.png; rename or remove it")
         if not names:
             raise DataError(f"{folder}: no frames; copy the folder again, or remove it")
         names.sort(key=lambda name: int(numbers[name]))
         for before, after in zip(names, names[1:], strict=False):
             if int(numbers[after]) != int(numbers[before]) + 1:
-                raise DataError(
-                    f"{folder}: frames between {before} and {after} are missing; copy the folder again"
-                )
+                raise DataError(f"{folder}: frames between {before} and {after} are missing; copy the folder again")
         first: tuple[int, int] | None = None
         for name in names:
             path = f"{folder}/{name}"
@@ -299,8 +294,7 @@ class _Reader:
         missing = [name for name in wanted if name not in present]
         if missing:
             raise DataError(
-                f"{folder}: no PSPI for {len(missing)} of {len(numbers)} frames ({few(missing)}); "
-                "copy the labels again"
+                f"{folder}: no PSPI for {len(missing)} of {len(numbers)} frames ({few(missing)}); copy the labels again"
             )
         if len(present) > len(wanted):
             extra = sorted(present.difference(wanted))
@@ -316,9 +310,7 @@ class _Reader:
             levels[index] = parse_pspi(path, content)
         return levels
 
-    def _check_facs(
-        self, subject: str, sequence: str, numbers: Sequence[str], levels: NDArray[np.int64]
-    ) -> None:
+    def _check_facs(self, subject: str, sequence: str, numbers: Sequence[str], levels: NDArray[np.int64]) -> None:
         """Compare the PSPI with the coded action units, where there are any files of these."""
         if "FACS" not in self.folders:
             return

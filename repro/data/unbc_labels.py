@@ -54,9 +54,7 @@ def parse_pspi(path: str, content: bytes) -> int:
     """Read a file that holds the PSPI of a frame, such as ``   0.0000000e+00``."""
     value = parse_number(path, content)
     if not 0 <= value <= MAX_PSPI or value != int(value):
-        raise DataError(
-            f"{path}: PSPI {value:g} is not a whole number in 0..{MAX_PSPI}; copy the labels again"
-        )
+        raise DataError(f"{path}: PSPI {value:g} is not a whole number in 0..{MAX_PSPI}; copy the labels again")
     return int(value)
 
 
@@ -73,8 +71,7 @@ def parse_facs(path: str, content: bytes) -> dict[int, float]:
             unit = intensity = np.nan
         if not (np.isfinite(unit) and intensity >= 0):
             raise DataError(
-                f"{path}: expected rows of action unit and intensity, found {row[:60]!r}; "
-                "copy the labels again"
+                f"{path}: expected rows of action unit and intensity, found {row[:60]!r}; copy the labels again"
             )
         if unit > 0:
             coded[int(unit)] = max(coded.get(int(unit), 0.0), intensity)

@@ -136,9 +136,7 @@ class IdentityRecord(VideoRecord):
         return sum(1 for _ in self.stills())
 
 
-def open_vggface2(
-    root: str | os.PathLike[str], strict: bool = True, *, splits: tuple[str, ...] = SPLITS
-) -> Dataset:
+def open_vggface2(root: str | os.PathLike[str], strict: bool = True, *, splits: tuple[str, ...] = SPLITS) -> Dataset:
     """Open the dataset without touching its stills.
 
     Parameters
@@ -234,9 +232,7 @@ def _spans(path: Path, digest: Digest) -> dict[str, list[tuple[int, int]]]:
     with path.open("rb") as stream:
         header = stream.readline()
         if [name.strip(b' "') for name in header.strip().split(b",")] != [b"NAME_ID", b"X", b"Y", b"W", b"H"]:
-            raise DataError(
-                f"{path}: expected columns NAME_ID,X,Y,W,H, found {header[:60]!r}; copy the file again"
-            )
+            raise DataError(f"{path}: expected columns NAME_ID,X,Y,W,H, found {header[:60]!r}; copy the file again")
         current, start, at = b"", len(header), len(header)
         for line in stream:
             identity = line.lstrip(b'"').partition(b"/")[0]
@@ -257,9 +253,7 @@ def _parse_box(path: str, line: bytes) -> tuple[str, tuple[int, int, int, int]]:
     try:
         x, y, width, height = (int(float(number)) for number in numbers)
     except ValueError:
-        raise DataError(
-            f"{path}: expected NAME_ID,X,Y,W,H, found {line[:60]!r}; copy the file again"
-        ) from None
+        raise DataError(f"{path}: expected NAME_ID,X,Y,W,H, found {line[:60]!r}; copy the file again") from None
     return name.strip('" '), (x, y, width, height)
 
 

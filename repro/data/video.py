@@ -290,8 +290,7 @@ def _declared(capture: cv2.VideoCapture, file: Path) -> VideoInfo:
     height, width = (int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
     if not 0 < height * width <= MAX_PIXELS or min(height, width) < 1:
         raise VideoError(
-            f"{file}: declares frames of {width} x {height}; the header is damaged, "
-            "copy the file again from its source"
+            f"{file}: declares frames of {width} x {height}; the header is damaged, copy the file again from its source"
         )
     count, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     n_frames = int(count) if math.isfinite(count) and count > 0 else 0

@@ -47,9 +47,7 @@ class VideoFileRecord(VideoRecord):
                 wanted.append(part)
             at += len(block)
         if not wanted:
-            raise DataError(
-                f"{self.path}: ends at frame {at}, before frame {self.start} where {self.video} begins"
-            )
+            raise DataError(f"{self.path}: ends at frame {at}, before frame {self.start} where {self.video} begins")
         return torch.cat(wanted)
 
     def check(self) -> int:

@@ -60,9 +60,7 @@ class Backbone(nn.Module):
         torchvision's network, its last fully connected layer replaced by the identity.
     """
 
-    def __init__(
-        self, network: nn.Module, *, name: str, dims: int, in_channels: int, n_features: int
-    ) -> None:
+    def __init__(self, network: nn.Module, *, name: str, dims: int, in_channels: int, n_features: int) -> None:
         super().__init__()
         self.name = name
         self.dims = dims
@@ -181,9 +179,7 @@ def build(
         _rebuild(network, dims=dims, width=width, in_channels=in_channels)
     network.to_empty(device="cpu")
     _initialize(network, generator)
-    return Backbone(
-        network, name=name, dims=dims, in_channels=in_channels, n_features=_scaled(n_features, width)
-    )
+    return Backbone(network, name=name, dims=dims, in_channels=in_channels, n_features=_scaled(n_features, width))
 
 
 def load_torchvision(model: Backbone, state_dict: Mapping[str, Tensor]) -> None:
@@ -241,9 +237,7 @@ def _vgg16(options: _Options) -> tuple[nn.Module, int]:
 def _inception_v1(options: _Options) -> tuple[nn.Module, int]:
     _refuse_no_norm("inception_v1", options)
     dropout = 0.2 if options.dropout is None else options.dropout
-    network = torchvision.models.googlenet(
-        weights=None, aux_logits=False, init_weights=False, dropout=dropout
-    )
+    network = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=False, dropout=dropout)
     if options.stem == "small":
         network.conv1.conv = _small_stem()
         network.maxpool1 = nn.Identity()
@@ -252,9 +246,7 @@ def _inception_v1(options: _Options) -> tuple[nn.Module, int]:
     return network, n_features
 
 
-def _resnet(
-    name: str, make: Callable[..., torchvision.models.ResNet], options: _Options
-) -> tuple[nn.Module, int]:
+def _resnet(name: str, make: Callable[..., torchvision.models.ResNet], options: _Options) -> tuple[nn.Module, int]:
     _refuse_no_norm(name, options)
     if options.dropout:
         raise ValueError(f"{name} has no dropout, got dropout={options.dropout}")

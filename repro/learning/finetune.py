@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from repro.learning.augmentation import Augmentation, to_network
 from repro.learning.pretext import BackboneSpec, Report, isolated_randomness
-from repro.learning.seeds import seed_from
 from repro.learning.schedule import Schedule
+from repro.learning.seeds import seed_from
 
 __all__ = ["FineTuning", "fine_tune", "predict"]
 

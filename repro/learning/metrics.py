@@ -245,9 +245,7 @@ def contrasts_binary(
     everything = range(table.shape[1])
     chosen = [k for k in everything if k not in negative] if positive is None else list(positive)
     if not chosen or not negative or set(chosen) & set(negative):
-        raise ValueError(
-            f"positive {chosen} and negative {list(negative)} levels must be disjoint, not empty"
-        )
+        raise ValueError(f"positive {chosen} and negative {list(negative)} levels must be disjoint, not empty")
     if unknown := (set(chosen) | set(negative)) - set(everything):
         raise ValueError(f"levels {sorted(unknown)} have no column in scores of shape {table.shape}")
     for_it, against = table[:, chosen].sum(axis=1), table[:, list(negative)].sum(axis=1)

@@ -20,10 +20,18 @@ from torch import Tensor, nn
 
 from repro.files import write_atomically
 from repro.learning.backbones import build
-from repro.learning.seeds import seed_from
 from repro.learning.schedule import Schedule
+from repro.learning.seeds import seed_from
 
-__all__ = ["BackboneSpec", "PretextPool", "PretextResult", "PretextTask", "Report", "isolated_randomness", "train_pretext"]
+__all__ = [
+    "BackboneSpec",
+    "PretextPool",
+    "PretextResult",
+    "PretextTask",
+    "Report",
+    "isolated_randomness",
+    "train_pretext",
+]
 
 Report = Callable[[float, str], None]
 """Called with the share done, 0..1, and a short message."""
@@ -40,7 +48,7 @@ class BackboneSpec:
     def build(self, generator: torch.Generator) -> nn.Module:
         """Initialise the network from `generator`; its weights lie channels-last, which convolutions on a CPU like."""
         network: nn.Module = build(self.name, width=self.width, stem=self.stem, generator=generator)
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network.to(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True, eq=False)

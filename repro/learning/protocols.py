@@ -56,9 +56,7 @@ def leave_one_subject_out(subjects: ArrayLike) -> Iterator[Split]:
     return _splits(codes, np.arange(len(names)), len(names))
 
 
-def grouped_k_fold(
-    subjects: ArrayLike, k: int, seed: int, strata: ArrayLike | None = None
-) -> Iterator[Split]:
+def grouped_k_fold(subjects: ArrayLike, k: int, seed: int, strata: ArrayLike | None = None) -> Iterator[Split]:
     """Divide the subjects into k folds with about equal numbers of samples.
 
     Subjects are shuffled, taken from the largest to the smallest, and each joins the fold where the sum of

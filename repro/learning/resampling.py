@@ -244,9 +244,7 @@ def auc_statistic(contrasts: Iterable[Contrast], subject: NDArray[np.intp], n_su
     return statistic
 
 
-def _pair_counts(
-    contrast: Contrast, subject: NDArray[np.intp], n_subjects: int
-) -> tuple[Array, Array, Array]:
+def _pair_counts(contrast: Contrast, subject: NDArray[np.intp], n_subjects: int) -> tuple[Array, Array, Array]:
     """Return wins (S, S) of positives of s over negatives of t, and each subject's numbers of both (S,)."""
     winner, loser = subject[contrast.positive], subject[contrast.negative]
     high, low = contrast.score[contrast.positive], contrast.score[contrast.negative]

@@ -68,9 +68,7 @@ class Schedule:
             return (step + 1) / warm_up
         return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
 
-    def update(
-        self, optimiser: torch.optim.SGD, loss: torch.Tensor, step: int, steps_per_epoch: int
-    ) -> None:
+    def update(self, optimiser: torch.optim.SGD, loss: torch.Tensor, step: int, steps_per_epoch: int) -> None:
         """Make one update.
 
         Raises

@@ -124,10 +124,7 @@ def per_subject(predictions: Predictions, metric: str, options: MetricOptions = 
         own = predictions.select(subject == index)
         runs = np.unique(np.stack([own.fold, own.seed]), axis=1, return_inverse=True)[1].ravel()
         of_runs = np.array(
-            [
-                compute(metric, own.level[runs == r], own.scores[runs == r], options)
-                for r in range(runs.max() + 1)
-            ]
+            [compute(metric, own.level[runs == r], own.scores[runs == r], options) for r in range(runs.max() + 1)]
         )
         values[index] = mean_of_defined(of_runs)
         if np.isnan(of_runs).any() and not np.isnan(of_runs).all():
@@ -207,9 +204,7 @@ def pooled(
     subjects, subject = np.unique(predictions.subject, return_inverse=True)
     seeds = np.unique(predictions.seed)
     parts = [predictions.seed == seed for seed in seeds]
-    of_seeds = np.array(
-        [compute(metric, predictions.level[p], predictions.scores[p], options) for p in parts]
-    )
+    of_seeds = np.array([compute(metric, predictions.level[p], predictions.scores[p], options) for p in parts])
     statistic = average_statistic(
         [_pooled_statistic(predictions.select(p), metric, options, subject[p], len(subjects)) for p in parts]
     )
@@ -295,9 +290,7 @@ def paired_test(
     missing = np.isnan(differences)
     undefined = tuple(s for s, gone in zip(first.subjects, missing, strict=True) if gone)
     kept = differences[~missing]
-    low, high = bootstrap_interval(
-        mean_statistic(kept), len(kept), confidence=confidence, n_resamples=n_resamples
-    )
+    low, high = bootstrap_interval(mean_statistic(kept), len(kept), confidence=confidence, n_resamples=n_resamples)
     p_value, effect_size = _signed_ranks(kept)
     return PairedTest(
         n=len(kept),

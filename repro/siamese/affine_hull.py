@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from repro.siamese.coordinates import Hull, affine_weights, blocks, hulls, per_pair, turning
 from repro.siamese.lasso import Lasso, minimise
@@ -26,8 +25,10 @@ from repro.siamese.lasso import Lasso, minimise
 __all__ = ["AffineHullDissimilarity", "Dissimilarity", "dissimilarity"]
 
 _EPS = torch.finfo(torch.float64).eps
-# Below this fidelity the overlap of two hulls leaves v undetermined in double precision.
+# Below this fidelity the overlap of two hulls leaves v undetermined in double precision: least norm decides.
 _RIDGE = 1e-12
+# A value below this share of the samples' sum of squares counts as zero where violations are made relative.
+_NOTHING = 1e-8
 
 
 class Dissimilarity(NamedTuple):
@@ -44,10 +45,9 @@ class Dissimilarity(NamedTuple):
     point_i, point_j : Tensor, shape (..., D)
         mu + U v of the two halves.
     residual : Tensor, shape (...,)
-        Violation of the optimality conditions in units of the objective, relative to `value` (to a millionth
-        of the objective at v = alpha = beta = 0 where `value` is smaller). Up to rounding it bounds the
-        relative distance from the optimum, if an optimal (alpha, beta) has an l1 norm of at most one plus twice
-        that of the solution.
+        Violation of the optimality conditions in units of the objective, relative to `value` or, where that is
+        smaller, to 1e-8 of the samples' sum of squares. Up to rounding it bounds the relative distance from the
+        optimum, if an optimum has |v| <= |v found| and |(alpha, beta)|_1 <= 1 + 2 |(alpha, beta) found|_1.
     """
 
     value: Tensor
@@ -63,22 +63,29 @@ class _Settings(NamedTuple):
     fidelity: float
     sparsity: float
     energy: float
-    weight_i: Tensor | float | None
-    weight_j: Tensor | float | None
+    lambda_i: Tensor | float | None
+    lambda_j: Tensor | float | None
 
 
 # --------------------------------------------------------------------------------- steps 2 and 3: the optimum
 
 
 class _Pair(NamedTuple):
-    """Two halves stacked: F + l1 (G + Q) = x' metric x + l1 |x - samples' z|^2 at x = mean + directions v."""
+    """Two halves stacked: F = x' metric x and G + Q = |x - samples' z|^2 at x = mean + directions v."""
 
     samples: Tensor  # (B, N, K), block diagonal, N = n_i + n_j
     mean: Tensor  # (B, K, 1)
     directions: Tensor  # (B, K, R), block diagonal
     metric: Tensor  # (B, K, K), [[I, -B_i' B_j], [-B_j' B_i, I]]
+    fidelity: Tensor  # (B, K, 1), l1 of either half
+    factor: Tensor  # (B, R, R), Cholesky factor of half the Hessian in v
     offset: Tensor  # (B, R, 1); v = offset + slope z minimises Eq. 21 for given z
     slope: Tensor  # (B, R, N)
+
+    def slope_at(self, v: Tensor, z: Tensor) -> Tensor:
+        """Gradient of the objective in x, (B, K, 1), for v (B, R, 1) and z (B, N, 1)."""
+        x = self.mean + self.directions @ v
+        return 2 * (self.metric @ x + self.fidelity * (x - self.samples.mT @ z))
 
 
 def _block_diagonal(first: Tensor, second: Tensor) -> Tensor:
@@ -89,32 +96,31 @@ def _block_diagonal(first: Tensor, second: Tensor) -> Tensor:
     return out
 
 
-def _eliminate(hull_i: Hull, hull_j: Hull, cross: Tensor, fidelity: float) -> _Pair:
-    """Stack two hulls and solve for v in terms of z."""
+def _eliminate(hull_i: Hull, hull_j: Hull, cross: Tensor, fidelity_i: Tensor, fidelity_j: Tensor) -> _Pair:
+    """Stack two hulls and solve for v in terms of z; l1 of either half is (B, 1, 1)."""
     samples = _block_diagonal(hull_i.samples, hull_j.samples)
     directions = _block_diagonal(hull_i.directions, hull_j.directions)
     mean = torch.cat([hull_i.mean, hull_j.mean], -1).mT
-    k = cross.shape[-2]
-    identity = torch.eye(mean.shape[-2], dtype=mean.dtype, device=mean.device)
-    metric = identity.repeat(mean.shape[0], 1, 1)
-    metric[:, :k, k:] = -cross
-    metric[:, k:, :k] = -cross.mT
-    along = directions.mT @ (metric + max(fidelity, _RIDGE) * identity)
+    k_i, k_j = cross.shape[-2:]
+    metric = torch.eye(k_i + k_j, dtype=mean.dtype, device=mean.device).repeat(mean.shape[0], 1, 1)
+    metric[:, :k_i, k_i:] = -cross
+    metric[:, k_i:, :k_i] = -cross.mT
+    fidelity = torch.cat([fidelity_i.expand(-1, k_i, 1), fidelity_j.expand(-1, k_j, 1)], -2)
+    along = directions.mT @ (metric + torch.diag_embed(fidelity.squeeze(-1).clamp_min(_RIDGE)))
     dropped = 1 - torch.cat([hull_i.kept, hull_j.kept], -1).squeeze(-2)
     factor, _ = torch.linalg.cholesky_ex(along @ directions + torch.diag_embed(dropped))
-    targets = torch.cat([-along @ mean, fidelity * (samples @ directions).mT], -1)
+    targets = torch.cat([-along @ mean, directions.mT @ (fidelity * samples.mT)], -1)
     solved = torch.cholesky_solve(targets, factor)
-    return _Pair(samples, mean, directions, metric, solved[..., :1], solved[..., 1:])
+    return _Pair(samples, mean, directions, metric, fidelity, factor, solved[..., :1], solved[..., 1:])
 
 
-def _lasso(pair: _Pair, weight: Tensor, fidelity: float) -> Lasso:
+def _lasso(pair: _Pair, weight: Tensor) -> Lasso:
     """Eq. 21 in z alone."""
-    gram = pair.samples @ pair.samples.mT
-    shared = pair.samples @ pair.directions
-    quadratic = 2 * fidelity * (gram - shared @ pair.slope)
-    linear = 2 * fidelity * (pair.samples @ pair.mean + shared @ pair.offset).squeeze(-1)
-    rounding = 16 * _EPS * (1 + fidelity) * gram.diagonal(dim1=-2, dim2=-1)
-    return Lasso((quadratic + quadratic.mT) / 2, linear, weight, rounding)
+    weighted = pair.samples * pair.fidelity.mT
+    quadratic = 2 * weighted @ (pair.samples.mT - pair.directions @ pair.slope)
+    linear = 2 * weighted @ (pair.mean + pair.directions @ pair.offset)
+    rounding = 16 * _EPS * (1 + pair.fidelity.amax(-2)) * pair.samples.square().sum(-1)
+    return Lasso((quadratic + quadratic.mT) / 2, linear.squeeze(-1), weight, rounding)
 
 
 class _Solution(NamedTuple):
@@ -124,48 +130,63 @@ class _Solution(NamedTuple):
     weights: list[Tensor]  # (...), l2 and l3
     turns: list[Tensor]  # (..., n, n) for each half from `turning`; empty for whole hulls
     violation: Tensor  # (...), of the optimality conditions, in units of the objective
-    reference: Tensor  # (...), the objective at v = alpha = beta = 0
+    least: Tensor  # (...), units of the objective: what `violation` is relative to at least
 
 
 def _solve(h_i: Tensor, h_j: Tensor, settings: _Settings, batch: torch.Size) -> _Solution:
     """Take steps 1 to 3."""
-    fidelity = settings.fidelity
     *halves, cross = hulls(h_i, h_j, settings.energy)
-    weights = []
-    for hull, given in zip(halves, (settings.weight_i, settings.weight_j), strict=True):
-        rule = settings.sparsity * 2 * fidelity * (hull.samples @ hull.mean.mT).abs().amax((-2, -1))
-        weight = rule if given is None else torch.as_tensor(given, dtype=rule.dtype, device=rule.device)
-        weights.append(weight.detach().expand(batch))
     hull_i, hull_j = (Hull(*(per_pair(part, batch) for part in hull)) for hull in halves)
-    pair = _eliminate(hull_i, hull_j, per_pair(cross, batch), fidelity)
+    weights = [_weight(halves[0], settings, settings.lambda_i), _weight(halves[1], settings, settings.lambda_j)]
+    weight_i, weight_j = (weight.expand(batch).reshape(-1, 1) for weight in weights)
+    # A half without penalty takes its affine weights for coefficients: no G, whatever the fidelity.
+    fidelities = [settings.fidelity * (w > 0).to(w.dtype).unsqueeze(-1) for w in (weight_i, weight_j)]
+    pair = _eliminate(hull_i, hull_j, per_pair(cross, batch), *fidelities)
     counts = [h_i.shape[-2], h_j.shape[-2]]
-    weight = torch.cat([w.reshape(-1, 1).expand(-1, n) for w, n in zip(weights, counts, strict=True)], -1)
-    problem = _lasso(pair, weight, fidelity)
+    weight = torch.cat([weight_i.expand(-1, counts[0]), weight_j.expand(-1, counts[1])], -1)
+    problem = _lasso(pair, weight)
     z = minimise(problem)
 
-    v = pair.offset + pair.slope @ z.unsqueeze(-1)
-    x = pair.mean + pair.directions @ v
-    slope = 2 * (pair.metric @ x + fidelity * (x - pair.samples.mT @ z.unsqueeze(-1)))
-    # Eq. 21 is strongly convex in v with modulus 2 l1, which turns a slope into a distance from the optimum.
-    stray = (pair.directions.mT @ slope).square().sum((-2, -1)) / (4 * max(fidelity, _RIDGE))
-    reference = pair.mean.mT @ (pair.metric @ pair.mean + fidelity * pair.mean)
-    combinations, turns = [], []
+    v, slope, stray = _settle(pair, z)
     split = zip(
         (hull_i, hull_j),
         v.split([hull_i.spread.shape[-1], hull_j.spread.shape[-1]], -2),
         slope.split([hull_i.mean.shape[-1], hull_j.mean.shape[-1]], -2),
         z.split(counts, -1),
+        (weight_i, weight_j),
         strict=True,
     )
-    for hull, v_half, slope_half, z_half in split:
+    combinations, turns = [], []
+    for hull, v_half, slope_half, z_half, weight_half in split:
         along = torch.where(hull.kept.mT > 0, v_half / hull.spread.mT, 0.0)
-        combination = torch.stack([affine_weights(hull, along), z_half], -2)
+        w = affine_weights(hull, along)
+        combination = torch.stack([w, torch.where(weight_half > 0, z_half, w)], -2)
         combinations.append(combination.reshape(*batch, *combination.shape[-2:]))
         if settings.energy < 1:
             turn = turning(hull, along, slope_half)
             turns.append(turn.reshape(*batch, *turn.shape[-2:]))
-    violation = problem.violation(z) + stray
-    return _Solution(combinations, weights, turns, violation.reshape(batch), reference.reshape(batch))
+    violation = (problem.violation(z) + stray).reshape(batch)
+    least = _NOTHING * pair.samples.square().sum((-2, -1)).reshape(batch)
+    return _Solution(combinations, [weight.expand(batch) for weight in weights], turns, violation, least)
+
+
+def _weight(hull: Hull, settings: _Settings, given: Tensor | float | None) -> Tensor:
+    """l2 or l3, by the rule of Section 3.1 or as given."""
+    rule = settings.sparsity * 2 * settings.fidelity * (hull.samples @ hull.mean.mT).abs().amax((-2, -1))
+    return rule if given is None else torch.as_tensor(given, dtype=rule.dtype, device=rule.device).detach()
+
+
+def _settle(pair: _Pair, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Optimal v for given z, (B, R, 1), the gradient in x, (B, K, 1), and a bound on what v misses, (B,)."""
+    z = z.unsqueeze(-1)
+    v = pair.offset + pair.slope @ z
+    # One step of refinement removes the bias of the ridge.
+    v = v - torch.cholesky_solve(pair.directions.mT @ pair.slope_at(v, z) / 2, pair.factor)
+    slope = pair.slope_at(v, z)
+    # Strong convexity of modulus 2 l1 bounds it, and so does convexity with an optimum no longer than v.
+    square = (pair.directions.mT @ slope).square().sum((-2, -1))
+    strong = square / (4 * pair.fidelity.amin((-2, -1))).clamp_min(_EPS**2)
+    return v, slope, torch.minimum(strong, 2 * square.sqrt() * v.square().sum((-2, -1)).sqrt())
 
 
 # -------------------------------------------------------------------------------------------- differentiation
@@ -188,7 +209,7 @@ class _Optimum(torch.autograd.Function):
         gap = apart.square().sum(-1)
         value = gap + fidelity * (misfit_i.square().sum(-1) + misfit_j.square().sum(-1))
         value = value + solution.weights[0] * alpha.abs().sum(-1) + solution.weights[1] * beta.abs().sum(-1)
-        unit = torch.maximum(value, 1e-6 * solution.reference)
+        unit = torch.maximum(value, solution.least)
         residual = torch.where(unit > 0, solution.violation / unit, solution.violation)
         right_i = torch.stack([2 * (fidelity * misfit_i + apart), -2 * fidelity * misfit_i], -2)
         right_j = torch.stack([2 * (fidelity * misfit_j - apart), -2 * fidelity * misfit_j], -2)
@@ -198,8 +219,9 @@ class _Optimum(torch.autograd.Function):
         return outputs
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor, *unused: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError("dissimilarity can be differentiated once: do without create_graph=True")
         h_i, h_j, left_i, left_j, right_i, right_j, *turns = ctx.saved_tensors
         turn_i, turn_j = turns or (None, None)
         grad = grad.double()[..., None, None]
@@ -229,17 +251,13 @@ def _chain(grad: Tensor, h: Tensor, left: Tensor, right: Tensor, turn: Tensor | 
     lead = (1,) * (len(batch) + 2 - h.ndim) + h.shape[:-2]
     names = string.ascii_uppercase[: len(batch)]
     own = "".join(name for name, size, pairs in zip(names, lead, batch, strict=True) if size == pairs)
+    left, right = (grad * left).to(h.dtype), right.to(h.dtype)
+    out = torch.einsum(f"{names}mn,{names}md->{own}nd", left, right).reshape(h.shape)
     if turn is not None:
-        turn = (grad * turn).sum_to_size(*lead, *turn.shape[-2:])
-        turn = turn.reshape(*h.shape[:-2], *turn.shape[-2:])
-    out = torch.empty(h.shape, dtype=h.dtype, device=h.device)
-    for columns in blocks(h):
-        block = torch.einsum(f"{names}mn,{names}md->{own}nd", grad * left, right[..., columns])
-        block = block.reshape(*h.shape[:-1], -1)
-        if turn is not None:
+        turn = (grad * turn).sum_to_size(*lead, *turn.shape[-2:]).reshape(*h.shape[:-1], h.shape[-2])
+        for columns in blocks(h):
             x = h[..., columns].double()
-            block = block + turn @ (x - x.mean(-2, keepdim=True))
-        out[..., columns] = block
+            out[..., columns] += turn @ (x - x.mean(-2, keepdim=True))
     return out
 
 
@@ -284,7 +302,7 @@ def dissimilarity(
     Returns
     -------
     Dissimilarity
-        `value` can be differentiated once in both arguments, everything else is detached. Where the optimum
+        `value` can be differentiated once in both arguments, all else is detached. Where the optimum
         has no derivative (hulls that begin to meet, samples that coincide) the gradient is that of one of its
         solutions, and finite.
 
@@ -358,8 +376,8 @@ def _check(h_i: Tensor, h_j: Tensor, settings: _Settings) -> torch.Size:
         batch = torch.broadcast_shapes(h_i.shape[:-2], h_j.shape[:-2])
     except RuntimeError as error:
         raise ValueError(f"the leading dimensions of h_i and h_j must broadcast, {shapes}") from error
-    _check_weight("lambda_i", settings.weight_i, batch)
-    _check_weight("lambda_j", settings.weight_j, batch)
+    _check_weight("lambda_i", settings.lambda_i, batch)
+    _check_weight("lambda_j", settings.lambda_j, batch)
     return batch
 
 
@@ -385,7 +403,7 @@ def _check_weight(name: str, weight: Tensor | float | None, batch: torch.Size) -
         return
     given = torch.as_tensor(weight)
     if not bool((torch.isfinite(given) & (given >= 0)).all()):
-        raise ValueError(f"{name} must be finite and >= 0, got {weight}")
+        raise ValueError(f"{name} must be finite and >= 0, got {given.tolist()}")
     try:
         given.expand(batch)
     except RuntimeError as error:

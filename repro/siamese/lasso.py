@@ -117,10 +117,17 @@ def _follow_path(problem: Lasso, iterate: Tensor, stop: float) -> Tensor:
     return iterate
 
 
+def _regularised(matrix: Tensor, diagonal: Tensor) -> Tensor:
+    """Cholesky factor of matrix + diag(diagonal), (B, N, N)."""
+    total = matrix.clone()
+    total.diagonal(dim1=-2, dim2=-1).add_(diagonal)
+    factor, _ = torch.linalg.cholesky_ex(total)
+    return factor
+
+
 def _start(problem: Lasso) -> Tensor:
     """First iterate (4, B, N): the ridge solution, each part well inside the boundary."""
-    ridge = problem.rounding + problem.weight / 2
-    factor, _ = torch.linalg.cholesky_ex(problem.quadratic + torch.diag_embed(ridge))
+    factor = _regularised(problem.quadratic, problem.rounding + problem.weight / 2)
     z = torch.cholesky_solve(problem.linear.unsqueeze(-1), factor).squeeze(-1).nan_to_num(0.0, 0.0, 0.0)
     inside = (0.5 * (z.abs() + z.abs().mean(-1, keepdim=True))).clamp_min(1e-3)
     one = torch.ones_like(z)
@@ -135,8 +142,7 @@ class _Newton:
         self.total = self.ratio.sum(0)
         self.damping = problem.weight / self.total
         self.residual = problem.slope(primal[0] - primal[1]) + problem.weight * (slack[1] - slack[0]) / 2
-        matrix = problem.quadratic + torch.diag_embed(self.damping + problem.rounding)
-        self.factor, _ = torch.linalg.cholesky_ex(matrix)
+        self.factor = _regularised(problem.quadratic, self.damping + problem.rounding)
 
     def step(self, target: Tensor) -> Tensor:
         """Step (4, B, N) of primal and slack for which d primal + ratio * d slack = target."""
@@ -158,7 +164,7 @@ def _solve_active(problem: Lasso, signs: Tensor) -> Tensor:
     sign = signs[0] - signs[1]
     active = sign.abs()
     matrix = problem.quadratic * active.unsqueeze(-1) * active.unsqueeze(-2)
-    factor, _ = torch.linalg.cholesky_ex(matrix + torch.diag_embed(problem.rounding + 1 - active))
+    factor = _regularised(matrix, problem.rounding + 1 - active)
     z = torch.zeros_like(sign)
     for _ in range(2):  # the second pass removes the bias of the regularisation
         right = -active * (problem.slope(z) + problem.weight * sign)

@@ -219,7 +219,7 @@ class SiamesePretext(PretextTask):
         return clips[torch.randperm(len(clips), generator=generator)[: self.clips_per_source]]
 
     def _candidates(self, sources: list[tuple[str, Tensor]], generator: torch.Generator) -> list[list[Tensor]]:
-        """Groups of sources to draw a batch from."""
+        """Return the groups of sources to draw a batch from."""
         if self.negatives == "mixed":
             return [[clips for _, clips in sources]]
         by_subject: dict[str, list[Tensor]] = {}
@@ -248,6 +248,7 @@ def _clips_by_source(pool: PretextPool, at_least: int) -> list[tuple[str, Tensor
     ]
     if len(sources) < 2:
         raise ValueError(
-            f"{len(sources)} of {len(first)} sources have {at_least} clips; two are needed: cut clips at a smaller stride"
+            f"{len(sources)} of {len(first)} sources have {at_least} clips; two are needed: cut clips at a smaller "
+            "stride"
         )
     return sources

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from repro.data import open_dataset
 from repro.suite.emit import emit, to_markdown
-from repro.suite.engine import Failure, available_cores, run_tasks
+from repro.suite.engine import Engine, Failure, available_cores
 from repro.suite.progress import Progress
 from repro.suite.provenance import provenance
 from repro.suite.simulation import simulated_root, simulation_tasks
@@ -108,35 +108,37 @@ def run(table: Table, options: argparse.Namespace) -> int:
 
 def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: float) -> int:
     scale, store = SCALES[options.scale], Store(options.store)
-    roots = _given_roots(table, options)
     computing = options.mode in ("only-missing", "always")
     progress.expect(_COST_OF_A_TABLE[scale.name] if computing else 0.0)
-    failures: list[Failure] = []
-    if not roots:
-        roots = {name: simulated_root(store, name, scale.simulated[name]) for name in table.datasets}
-        tasks = [t for name in table.datasets for t in simulation_tasks(roots[name], name, scale.simulated[name])]
-        if tasks and not computing:
+    with Engine(options.jobs, options.scheduler) as engine:
+        roots = _given_roots(table, options)
+        if not roots:
+            roots = {name: simulated_root(store, name, scale.simulated[name]) for name in table.datasets}
+            tasks = [t for name in table.datasets for t in simulation_tasks(roots[name], name, scale.simulated[name])]
+            if tasks and not computing:
+                progress.close()
+                left = expected_cells(table, scale, options.seeds)
+                _print(f"{table.name}: 0/{left} cells are there; left to do: simulated data, {left} cells")
+                return COMPLETE if options.mode == "plan" else INCOMPLETE
+            progress.add(tasks)
+            if failures := engine.run(tasks, progress):
+                progress.close()
+                return _report_failures(table, failures)
+        corpora = {
+            name: Corpus(open_dataset(name, root, strict=options.strict), scale.clips[name], scale.input.shortest_clip)
+            for name, root in roots.items()
+        }
+        if not any(corpus.dataset.simulated for corpus in corpora.values()):
+            table = table.without_simulated_rows()
+        plan = build_plan(table, scale, corpora, store, repetitions=options.seeds, device=_device(options.device))
+        damaged = _drop_damaged(plan, store)
+        left_over = plan.remaining(store, shard=options.shard, always=options.mode == "always")
+        if options.mode == "plan":
             progress.close()
-            _say(f"{table.name}: the simulated data is not there yet; {_left(table, scale, options.seeds)} left")
-            return COMPLETE if options.mode == "plan" else INCOMPLETE
-        progress.add(tasks)
-        failures = run_tasks(tasks, jobs=options.jobs, progress=progress)
-        if failures:
-            return _report_failures(table, failures, progress)
-    corpora = {
-        name: Corpus(open_dataset(name, root, strict=options.strict), scale.clips[name], scale.input.shortest_clip)
-        for name, root in roots.items()
-    }
-    plan = build_plan(table, scale, corpora, store, repetitions=options.seeds, device=_device(options.device))
-    damaged = _drop_damaged(plan, store)
-    left = plan.remaining(store, shard=options.shard, always=options.mode == "always")
-    if options.mode == "plan":
-        progress.close()
-        _print_plan(table, plan, store, [task.kind for task in left])
-        return COMPLETE
-    if computing:
-        progress.add(left)
-        failures = run_tasks(left, jobs=options.jobs, progress=progress, scheduler=options.scheduler)
+            _print_plan(table, plan, store, [task.kind for task in left_over])
+            return COMPLETE
+        progress.add(left_over if computing else [])
+        failures = engine.run(left_over, progress) if computing else []
     progress.close()
     for line in damaged:
         _say(line)
@@ -182,10 +184,6 @@ def _drop_damaged(plan: Plan, store: Store) -> list[str]:
     return [reason for reason in found if reason is not None]
 
 
-def _left(table: Table, scale: Scale, repetitions: int) -> str:
-    return f"{expected_cells(table, scale, repetitions)} cells"
-
-
 def _print_plan(table: Table, plan: Plan, store: Store, left: Sequence[str]) -> None:
     total = len(plan.cells)
     done = sum(store.has(cell.key) for cell in plan.cells)
@@ -216,7 +214,8 @@ def _finish(
     _print(to_markdown(table, frame, scale))
     for check in checks:
         verdict = "holds" if check["holds"] else "DOES NOT HOLD"
-        _print(f"check {verdict}: {check['check']} ({check['value']:.1f} [{check['ci_low']:.1f}, {check['ci_high']:.1f}])")
+        numbers = f"{check['value']:.1f} [{check['ci_low']:.1f}, {check['ci_high']:.1f}]"
+        _print(f"check {verdict}: {check['check']} ({numbers})")
     _say("written: " + ", ".join(str(path) for path in written))
     for line in damaged:
         _say(line)
@@ -226,12 +225,10 @@ def _finish(
         counts = frame.drop_duplicates("row")
         _say(f"{table.name} is INCOMPLETE: {counts.cells_done.sum()}/{counts.cells_total.sum()} cells")
         status = INCOMPLETE
-    return _report_failures(table, failures, None) if failures else status
+    return _report_failures(table, failures) if failures else status
 
 
-def _report_failures(table: Table, failures: Sequence[Failure], progress: Progress | None) -> int:
-    if progress is not None:
-        progress.close()
+def _report_failures(table: Table, failures: Sequence[Failure]) -> int:
     for failure in failures:
         _say(f"failed: {failure.task.label}\n  {failure.reason}")
     _say(f"{table.name}: {len(failures)} steps failed; mend the cause and run the same command again")

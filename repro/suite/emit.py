@@ -174,7 +174,9 @@ def to_latex(table: Table, frame: pd.DataFrame, scale: Scale) -> str:
             name = _macro(table.name, row.label, column.label)
             value = format_number(number.value, column.metric)
             macros.append(rf"\newcommand{{\{name}}}{{{value}}}")
-            interval = rf"[{format_number(number.ci_low, column.metric)}, {format_number(number.ci_high, column.metric)}]"
+            interval = (
+                rf"[{format_number(number.ci_low, column.metric)}, {format_number(number.ci_high, column.metric)}]"
+            )
             text = rf"\textbf{{\{name}}}" if (row.label, column.label) in best else rf"\{name}{{}}"
             text += rf" {{\scriptsize {interval}}}" if value != "–" else ""
             if number.cells_done < number.cells_total:
@@ -211,6 +213,8 @@ def to_latex(table: Table, frame: pd.DataFrame, scale: Scale) -> str:
 
 def _macro(*parts: str) -> str:
     r"""Join names to a control sequence of letters only."""
-    spelled = re.sub(r"\d", lambda digit: _DIGITS[int(digit[0])], " ".join(parts).replace("→", "to").replace("+", "and"))
+    spelled = re.sub(
+        r"\d", lambda digit: _DIGITS[int(digit[0])], " ".join(parts).replace("→", "to").replace("+", "and")
+    )
     words = re.findall(r"[A-Za-z]+", spelled)
     return "".join(word[0].upper() + word[1:] for word in words)

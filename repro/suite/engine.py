@@ -1,7 +1,7 @@
 """Runs tasks: here in this process, in local worker processes, or on a Dask cluster that is already there.
 
-A task is finished when its file is on disk, whatever a future says; an engine only decides where and when to run what is
-not. No more tasks are in flight than there are slots, so that a worker's death is blamed on the task that it ran.
+A task is finished when its file is on disk, whatever a future says; an engine only decides where and when to run what
+is not. No more tasks are in flight than there are slots, so that a worker's death is blamed on the task that it ran.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 from repro.suite.progress import Progress
 
-__all__ = ["Failure", "Task", "available_cores", "run_tasks"]
+__all__ = ["Engine", "Failure", "Task", "available_cores"]
 
 _TOPIC = "repro-progress"
 _ATTEMPTS_AFTER_DEATH = 2
@@ -30,10 +31,10 @@ WORKER_CONFIG: Mapping[str, Any] = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
     "distributed.admin.tick.limit": "1h",
+    "distributed.nanny.pre-spawn-environ": {
+        name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    },
     "logging": {"distributed": "error"},
-}
-THREAD_LIMITS: Mapping[str, str] = {
-    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 }
 
 
@@ -93,39 +94,82 @@ def limit_threads() -> None:
         cv2.setNumThreads(0)
 
 
-def run_tasks(
-    tasks: Sequence[Task], *, jobs: int, progress: Progress, scheduler: str | None = None
-) -> list[Failure]:
-    """Run tasks in an order that respects what they require.
+class Engine:
+    """Runs tasks; a context manager, as worker processes are started at the first need and kept until the end.
 
     Parameters
     ----------
-    tasks : sequence of Task
     jobs : int
         Local worker processes; 1 runs everything in this process.
-    progress : Progress
     scheduler : str, optional
         Address of a running Dask scheduler, whose workers are used instead.
-
-    Returns
-    -------
-    list of Failure
-        Tasks that raised, whose workers died, or that required one that did.
-
-    Raises
-    ------
-    ValueError
-        If a task requires itself, directly or through others.
     """
-    queue = _Queue(tasks)
-    if not tasks:
-        return []
-    if scheduler is None and (jobs == 1 or len(tasks) == 1):
-        limit_threads()
-        _run_here(queue, progress)
-    else:
-        _run_on_dask(queue, progress, min(jobs, len(tasks)), scheduler)
-    return queue.failures
+
+    def __init__(self, jobs: int, scheduler: str | None = None) -> None:
+        self.jobs, self.scheduler = jobs, scheduler
+        self._resources = ExitStack()
+        self._client: Any = None
+
+    def __enter__(self) -> Engine:
+        """Return the engine; nothing is started yet."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop what was started."""
+        self._resources.close()
+
+    def run(self, tasks: Sequence[Task], progress: Progress) -> list[Failure]:
+        """Run tasks in an order that respects what they require.
+
+        Parameters
+        ----------
+        tasks : sequence of Task
+        progress : Progress
+            Must have been told of the tasks.
+
+        Returns
+        -------
+        list of Failure
+            Tasks that raised, whose workers died, or that required one that did.
+
+        Raises
+        ------
+        ValueError
+            If a task requires itself, directly or through others.
+        """
+        queue = _Queue(tasks)
+        if not tasks:
+            return []
+        if self.scheduler is None and (self.jobs == 1 or len(tasks) == 1):
+            _run_here(queue, progress)
+        else:
+            _run_on_workers(self._connect(), queue, progress)
+        return queue.failures
+
+    def _connect(self) -> Any:
+        """Start local workers, or reach the given scheduler; once."""
+        if self._client is not None:
+            return self._client
+        try:
+            import dask
+            from distributed import Client, LocalCluster
+        except ImportError as error:
+            raise ValueError("several processes need the package 'distributed'; install it or pass --jobs 1") from error
+        self._resources.enter_context(dask.config.set(WORKER_CONFIG))
+        if self.scheduler is None:
+            cluster = self._resources.enter_context(
+                LocalCluster(
+                    n_workers=self.jobs, threads_per_worker=1, processes=True, host="127.0.0.1",
+                    dashboard_address=None, memory_limit=0, silence_logs="CRITICAL",
+                )
+            )  # fmt: skip
+            self._client = self._resources.enter_context(Client(cluster))
+            return self._client
+        try:
+            self._client = self._resources.enter_context(Client(self.scheduler, timeout="20s"))
+        except OSError as error:
+            raise ValueError(f"no Dask scheduler answers at {self.scheduler} ({error}); check the address") from error
+        return self._client
 
 
 class _Queue:
@@ -155,6 +199,7 @@ class _Queue:
 
 
 def _run_here(queue: _Queue, progress: Progress) -> None:
+    limit_threads()
     while (task := queue.take()) is not None:
         progress.start(task.id)
         try:
@@ -190,34 +235,7 @@ def _on_worker(function: Callable[..., None], arguments: Mapping[str, Any], name
     function(**arguments, report=report)
 
 
-def _run_on_dask(queue: _Queue, progress: Progress, jobs: int, scheduler: str | None) -> None:
-    try:
-        import dask
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise ValueError("several processes need the package 'distributed'; install it or pass --jobs 1") from error
-    before = dict(os.environ)
-    os.environ.update(THREAD_LIMITS)  # inherited by the workers, before they import anything
-    try:
-        with dask.config.set(WORKER_CONFIG):
-            if scheduler is not None:
-                with Client(scheduler, timeout="20s") as client:
-                    _drive(client, queue, progress)
-                return
-            with (
-                LocalCluster(
-                    n_workers=jobs, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
-                    memory_limit=0, silence_logs="CRITICAL",
-                ) as cluster,
-                Client(cluster) as client,
-            ):  # fmt: skip
-                _drive(client, queue, progress)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _drive(client: Any, queue: _Queue, progress: Progress) -> None:
+def _run_on_workers(client: Any, queue: _Queue, progress: Progress) -> None:
     """Keep every slot busy until nothing is left to run."""
     from distributed import wait
     from distributed.scheduler import KilledWorker
@@ -233,7 +251,12 @@ def _drive(client: Any, queue: _Queue, progress: Progress) -> None:
         slots = max(1, sum(client.nthreads().values()))
         while len(flying) < slots and (task := queue.take()) is not None:
             future = client.submit(
-                _on_worker, task.function, task.arguments, task.id, key=f"{task.id}-{deaths.get(task.id, 0)}", pure=False
+                _on_worker,
+                task.function,
+                task.arguments,
+                task.id,
+                key=f"{task.id}-{deaths.get(task.id, 0)}",
+                pure=False,
             )
             flying[future] = task
             progress.start(task.id)

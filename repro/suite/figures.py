@@ -64,7 +64,9 @@ def _panel(axis: Axes, rows: pd.DataFrame, target: str) -> None:
     binary = rows[rows.metric == "auc_binary"].set_index("source").value
     for name, (colour, dashes) in _REFERENCES.items():
         if name in binary.index:
-            axis.axhline(binary[name], color=colour, linestyle=dashes, marker="", linewidth=0.8, label=f"Pain AUC, {name}")
+            axis.axhline(
+                binary[name], color=colour, linestyle=dashes, marker="", linewidth=0.8, label=f"Pain AUC, {name}"
+            )
     axis.set_title(f"fine-tuned and tested on {target}")
     axis.set_xlabel(f"share of {target} videos in the pretext (%)")
     axis.set_xticks(sorted(set(swept.share)))

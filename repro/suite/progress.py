@@ -72,7 +72,9 @@ class Progress:
         with self._lock:
             task = self._tasks[name]
             self._fraction[name] = 1.0
-            self._spent.setdefault(task.kind, []).append((time.monotonic() - self._started[name]) / max(task.cost, 1e-6))
+            self._spent.setdefault(task.kind, []).append(
+                (time.monotonic() - self._started[name]) / max(task.cost, 1e-6)
+            )
             self._bar.n += 1
             self._draw(task.label)
 

@@ -106,7 +106,9 @@ def _commit() -> dict[str, Any] | None:
         return None
     try:
         answers = [
-            subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=10).stdout
+            subprocess.run(
+                ["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=10
+            ).stdout
             for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         ]
     except (OSError, subprocess.SubprocessError):

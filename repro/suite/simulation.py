@@ -38,7 +38,9 @@ def simulation_tasks(root: Path, name: str, size: Simulated) -> list[Task]:
         return []
     specs = plan(DOMAINS[name], size.n_subjects, size.videos_per_subject, _SEED, frames=size.frames)
     frames = [sum(s.n_frames for s in specs if s.subject_index == i) for i in range(size.n_subjects)]
-    start = Task(f"simulate-{root.name}", "prepare", f"simulated {DATASET_LABELS[name]}", 0.1, _prepare, _of(root, name, size))
+    start = Task(
+        f"simulate-{root.name}", "prepare", f"simulated {DATASET_LABELS[name]}", 0.1, _prepare, _of(root, name, size)
+    )
     subjects = [
         Task(
             f"simulate-{root.name}-{index}",

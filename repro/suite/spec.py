@@ -6,12 +6,11 @@ A table names methods and datasets and holds no logic; `repro.suite.work` turns 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from repro.data.inputs import InputSpec
-from repro.learning.augmentation import Augmentation
 from repro.learning.finetune import FineTuning
 from repro.learning.pretext import BackboneSpec
 from repro.learning.schedule import Schedule
@@ -20,7 +19,19 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["DATASET_LABELS", "SCALES", "Check", "Clips", "Column", "PretextRun", "Row", "Scale", "Share", "Simulated", "Table"]
+__all__ = [
+    "DATASET_LABELS",
+    "SCALES",
+    "Check",
+    "Clips",
+    "Column",
+    "PretextRun",
+    "Row",
+    "Scale",
+    "Share",
+    "Simulated",
+    "Table",
+]
 
 DATASET_LABELS: Mapping[str, str] = MappingProxyType({"unbc": "UNBC-McMaster", "biovid": "BioVid"})
 
@@ -59,6 +70,8 @@ class Row:
         Permute the training labels: what is left is chance.
     published : bool
         Whether the paper has this row. Others stand below the line, as ours.
+    simulated_only : bool
+        Left out on licensed data, which does not hold what the row needs.
     """
 
     label: str
@@ -68,6 +81,7 @@ class Row:
     pretext: tuple[Share, ...] = ()
     shuffled: bool = False
     published: bool = True
+    simulated_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +134,10 @@ class Table:
         for what, labels in (("rows", [r.label for r in self.rows]), ("columns", [c.label for c in self.columns])):
             if len(set(labels)) != len(labels):
                 raise ValueError(f"{self.name}: {what} {labels} are not unique; give each its own label")
+
+    def without_simulated_rows(self) -> Table:
+        """Return the table for licensed data."""
+        return replace(self, rows=tuple(row for row in self.rows if not row.simulated_only))
 
     @property
     def datasets(self) -> tuple[str, ...]:

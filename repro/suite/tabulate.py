@@ -12,8 +12,8 @@ from repro.learning.statistics import Estimate, per_subject, pooled, subject_mea
 from repro.suite.display import METRICS
 from repro.suite.published import published_value
 from repro.suite.spec import Check, Column, Row, Scale, Table
-from repro.suite.store import DamagedEntry, CellPredictions, Store
-from repro.suite.work import Cell, Plan
+from repro.suite.store import CellPredictions, DamagedEntry, Store
+from repro.suite.work import Plan
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,9 +26,7 @@ def _nothing(fraction: float, message: str) -> None:
     """Ignore progress."""
 
 
-def encode_subject(
-    store: str, key: str, work: Sequence[Any], spec: InputSpec, report: Report = _nothing
-) -> None:
+def encode_subject(store: str, key: str, work: Sequence[Any], spec: InputSpec, report: Report = _nothing) -> None:
     """Encode one subject's clips into the input cache."""
     write_shard(Store(store).input_folder(key), work, spec, report)
 

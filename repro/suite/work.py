@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,9 @@ class Corpus:
 
     def __init__(self, dataset: Dataset, clips: Clips, shortest: int) -> None:
         self.dataset = dataset
-        self.labelled, excluded = cut(dataset, length=clips.length, stride=clips.stride, min_length=shortest)
+        self.labelled, excluded = cut(
+            dataset, length=clips.length, stride=clips.stride, level="max", min_length=shortest
+        )
         self.sources = cut_sources(
             dataset,
             clip_length=clips.source_length,
@@ -62,9 +64,23 @@ class Corpus:
             clips_per_source=clips.clips_per_source,
         )
         self.excluded: list[Exclusion] = [*dataset.excluded, *excluded]
-        self.description = {"fingerprint": dataset.fingerprint, "clips": asdict(clips)}
+        self.labelled_description = {
+            "fingerprint": dataset.fingerprint,
+            "length": clips.length,
+            "stride": clips.stride,
+            "shortest": shortest,
+            "level": "max",
+        }
+        self.unlabelled_description = {
+            "fingerprint": dataset.fingerprint,
+            "length": clips.source_length,
+            "stride": clips.source_stride,
+            "clips_per_source": clips.clips_per_source,
+        }
         if not self.labelled:
-            raise ValueError(f"{dataset.root}: no clip of {dataset.name} is long enough; see the exclusions: {excluded[:3]}")
+            raise ValueError(
+                f"{dataset.root}: no clip of {dataset.name} is long enough; see the exclusions: {excluded[:3]}"
+            )
 
     @property
     def subjects(self) -> np.ndarray:
@@ -111,7 +127,6 @@ class Plan:
     cells: tuple[Cell, ...]
     tasks: tuple[Task, ...]
     excluded: Mapping[str, list[Exclusion]]
-    descriptions: Mapping[str, Any]
     artifacts: Mapping[str, tuple[str, ...]]
 
     def remaining(self, store: Store, *, shard: tuple[int, int] = (1, 1), always: bool = False) -> list[Task]:
@@ -192,14 +207,13 @@ class _Planner:
                 corpus = self.corpora[row.target]
                 for split in corpus.folds(self.table.protocol, self.scale.n_folds):
                     for kind in kinds:
-                        spec = _with_kind(self.scale.input, kind)
+                        spec = replace(self.scale.input, kind=kind)
                         key = self._cell(row, corpus, spec, split, repetition)
                         cells.append(Cell(row.label, kind, split.fold, repetition, key))
         return Plan(
             tuple(cells),
             (*self.inputs.values(), *self.pretexts.values(), *self.fillers.values()),
             {name: corpus.excluded for name, corpus in self.corpora.items()},
-            {name: corpus.description for name, corpus in self.corpora.items()},
             {row: tuple(dict.fromkeys(keys)) for row, keys in self.artifacts.items()},
         )
 
@@ -212,7 +226,7 @@ class _Planner:
         description: dict[str, Any] = {
             "version": _VERSION,
             "method": row.method,
-            "data": corpus.description,
+            "data": corpus.labelled_description,
             "input": spec.describe(),
             "protocol": {"name": self.table.protocol, "train_subjects": train_subjects},
             "fold": split.fold,
@@ -280,7 +294,7 @@ class _Planner:
         description = {
             "version": _VERSION,
             "task": task.description(),
-            "data": {name: self.corpora[name].description for name in shards},
+            "data": {name: self.corpora[name].unlabelled_description for name in shards},
             "videos": videos,
             "input": spec.describe(),
             "backbone": asdict(settings.backbone),
@@ -350,9 +364,8 @@ class _Planner:
             key = hash_of(
                 {
                     "version": _VERSION,
-                    "data": corpus.description,
+                    "data": corpus.labelled_description if labelled else corpus.unlabelled_description,
                     "subject": subject,
-                    "labelled": labelled,
                     "input": spec.describe(),
                 }
             )
@@ -372,12 +385,6 @@ class _Planner:
                 },
             )
         return keys
-
-
-def _with_kind(spec: InputSpec, kind: str) -> InputSpec:
-    from dataclasses import replace
-
-    return replace(spec, kind=kind)  # type: ignore[arg-type]
 
 
 def _is_among(video: str, videos: Iterable[str] | None) -> bool:

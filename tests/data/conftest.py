@@ -39,9 +39,7 @@ def face_points(index: int, count: int = 66) -> np.ndarray:
     return np.stack([np.arange(count) * 0.25 + index, np.arange(count) * 0.125 + 0.5], axis=1)
 
 
-def write_unbc(
-    root: Path, sequences: Mapping[str, Sequence[int]] = SEQUENCES, *, nested: bool = False
-) -> Path:
+def write_unbc(root: Path, sequences: Mapping[str, Sequence[int]] = SEQUENCES, *, nested: bool = False) -> Path:
     """Write the archive; frame k of a sequence is grey of value 10 + k, but for a red left column."""
 
     def folder(*names: str) -> Path:
@@ -66,9 +64,7 @@ def write_unbc(
             rows = (f"   {x:.7e}   {y:.7e}\n" for x, y in face_points(index))
             (points / f"{stem}_aam.txt").write_text("".join(rows))
             (pspi / f"{stem}_facs.txt").write_text(f"   {level:.7e}\n")
-            coded = "".join(
-                f" {u:.7e} {i:.7e} 0.0000000e+00 0.0000000e+00\n" for u, i in coded_units(level).items()
-            )
+            coded = "".join(f" {u:.7e} {i:.7e} 0.0000000e+00 0.0000000e+00\n" for u, i in coded_units(level).items())
             (facs / f"{stem}_facs.txt").write_text(coded)
         for rating, value in {"AFF": 7, "OPR": 2, "SEN": 6, "VAS": 4}.items():
             path = folder("Sequence_Labels") / rating / subject / f"{sequence}.txt"
@@ -94,11 +90,7 @@ def write_openface(path: Path, n_frames: int = 6, *, blank: str = " ") -> Path:
     """Write OpenFace's CSV: point p of frame k at (p + k, 2 p); frame 3 has failed, with zeros."""
     names = ["frame", "face_id", "timestamp", "confidence", "success", "gaze_0_x"]
     names += [f"pose_{kind}{axis}" for kind in "TR" for axis in "xyz"]
-    names += (
-        [f"x_{p}" for p in range(68)]
-        + [f"y_{p}" for p in range(68)]
-        + ["AU04_r", "AU45_r", "AU04_c", "AU45_c"]
-    )
+    names += [f"x_{p}" for p in range(68)] + [f"y_{p}" for p in range(68)] + ["AU04_r", "AU45_r", "AU04_c", "AU45_c"]
     lines = [", ".join(names) if blank else ",".join(names)]
     for index in range(n_frames):
         ok = index != 2

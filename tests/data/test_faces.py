@@ -28,9 +28,7 @@ COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255)]
 """Of the discs drawn at the five points; the background is grey."""
 
 
-def five_points(
-    scale: float = 30.0, angle: float = 0.0, centre: tuple[float, float] = (100, 80)
-) -> np.ndarray:
+def five_points(scale: float = 30.0, angle: float = 0.0, centre: tuple[float, float] = (100, 80)) -> np.ndarray:
     """Eyes, nose and corners of the mouth of a face whose eyes are `scale` apart, turned by `angle`."""
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     return CANONICAL @ turn * scale + np.array(centre)
@@ -41,9 +39,7 @@ def landmarks(points: np.ndarray, count: int = 68) -> np.ndarray:
     result = np.zeros((count, 2))
     for eye, first in ((0, 36), (1, 42)):
         for k in range(6):
-            result[first + k] = points[eye] + 3 * np.array(
-                [math.cos(k * math.pi / 3), math.sin(k * math.pi / 3)]
-            )
+            result[first + k] = points[eye] + 3 * np.array([math.cos(k * math.pi / 3), math.sin(k * math.pi / 3)])
     result[[30, 48, 54]] = points[2:]
     return result
 
@@ -121,9 +117,7 @@ def test_similarity_recovers_transforms_exactly_and_never_mirrors():
         np.testing.assert_allclose(exact, np.column_stack([turn, shift]), atol=1e-9)
     for matrix in similarity(source, target):
         assert np.linalg.det(matrix[:, :2]) > 0
-        np.testing.assert_allclose(
-            matrix[:, :2] @ matrix[:, :2].T, np.linalg.det(matrix[:, :2]) * np.eye(2), atol=1e-9
-        )
+        np.testing.assert_allclose(matrix[:, :2] @ matrix[:, :2].T, np.linalg.det(matrix[:, :2]) * np.eye(2), atol=1e-9)
 
 
 def test_similarity_is_the_least_squares_fit():
@@ -285,9 +279,7 @@ def test_crop_box_is_the_same_at_any_resolution():
 
 def test_no_face():
     frames = torch.full((20, 3, 100, 100), 60, dtype=torch.uint8)
-    with pytest.raises(
-        FaceError, match=r"no frontal face found in 9 of 20 frames; give landmarks .*mode='none'"
-    ):
+    with pytest.raises(FaceError, match=r"no frontal face found in 9 of 20 frames; give landmarks .*mode='none'"):
         crop_box(frames)
 
 

@@ -18,9 +18,7 @@ def test_unknown_name_lists_the_names(tmp_path):
 
 
 def test_unknown_option_lists_the_options(tmp_path):
-    with pytest.raises(
-        ValueError, match="biovid has no option openfaces; its options are exclude_nonre.*, openface"
-    ):
+    with pytest.raises(ValueError, match="biovid has no option openfaces; its options are exclude_nonre.*, openface"):
         open_dataset("biovid", tmp_path, openfaces=tmp_path)
     with pytest.raises(ValueError, match="unbc has no option splits; it has none"):
         open_dataset("unbc", tmp_path, splits=("test",))

@@ -16,9 +16,7 @@ def root(tmp_path_factory):
 
 
 def test_unbc(root):
-    simulator.simulate(
-        simulator.UNBC, root / "unbc", n_subjects=1, videos_per_subject=2, seed=1, size=64, frames=48
-    )
+    simulator.simulate(simulator.UNBC, root / "unbc", n_subjects=1, videos_per_subject=2, seed=1, size=64, frames=48)
     data = open_dataset("unbc", root / "unbc")
     assert data.simulated and len(data.records) == 2 and data.excluded == []
     assert not [note for note in data.notes if "action units" in note.reason]  # its PSPI obeys the formula
@@ -33,9 +31,7 @@ def test_unbc(root):
 
 
 def test_biovid(root):
-    simulator.simulate(
-        simulator.BIOVID, root / "biovid", n_subjects=1, videos_per_subject=5, seed=1, size=64, frames=8
-    )
+    simulator.simulate(simulator.BIOVID, root / "biovid", n_subjects=1, videos_per_subject=5, seed=1, size=64, frames=8)
     data = open_dataset("biovid", root / "biovid")
     assert data.simulated and data.excluded == [] and data.notes == []
     assert sorted(int(record.levels[0]) for record in data.records) == [0, 1, 2, 3, 4]

@@ -110,12 +110,11 @@ def test_stray_files_do_not_matter(make_unbc):
     assert after.fingerprint == before and len(after.records) == 4
 
 
-def test_subject_without_pain_is_kept_and_noted(make_unbc):
+def test_subject_without_pain_is_kept_and_has_no_metric(make_unbc):
     data = open_dataset("unbc", make_unbc({FIRST: LEVELS, "101-mg101/mg101t1aaaff": [0, 0, 0]}))
-    assert data.subjects == ["042-ll042", "101-mg101"] and data.excluded == []
-    (note,) = data.notes
-    what, file, reason = note
-    assert (what, file) == ("subject", "101-mg101") and "PSPI is 0 in every frame" in reason
+    assert data.subjects == ["042-ll042", "101-mg101"] and data.notes == []
+    ((what, file, reason),) = data.excluded
+    assert (what, file) == ("metric", "101-mg101") and "PSPI is 0 in every frame" in reason
 
 
 def test_black_frames_are_kept_and_noted(make_unbc):
@@ -223,9 +222,7 @@ def test_root_is_a_file(tmp_path):
 def test_root_of_biovid(make_biovid):
     root = make_biovid(subjects=["071309_w_21"])
     for given in (root, root / "PartA"):
-        with pytest.raises(
-            DatasetUnavailable, match="looks like BioVid Heat Pain, Part A: open it as 'biovid'"
-        ):
+        with pytest.raises(DatasetUnavailable, match="looks like BioVid Heat Pain, Part A: open it as 'biovid'"):
             open_dataset("unbc", given)
 
 

@@ -136,9 +136,7 @@ def test_empty_identity(root):
     with pytest.raises(DataError, match="n000004: no stills"):
         open_dataset("vggface2", root)
     data = open_dataset("vggface2", root, strict=False)
-    assert [(r.what, r.file) for r in data.excluded] == [("identity", "test/n000004")] and len(
-        data.records
-    ) == 3
+    assert [(r.what, r.file) for r in data.excluded] == [("identity", "test/n000004")] and len(data.records) == 3
 
 
 def test_roots_that_are_none(tmp_path, root, make_unbc):

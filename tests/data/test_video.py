@@ -71,9 +71,7 @@ def test_blocks_joined_are_the_decoded_video(tmp_path, chunk):
     torch.testing.assert_close(torch.cat(blocks), decode(path).frames, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(
-    ("suffix", "codec"), [("avi", "MJPG"), ("avi", "XVID"), ("mp4", "mp4v"), ("mkv", "FFV1")]
-)
+@pytest.mark.parametrize(("suffix", "codec"), [("avi", "MJPG"), ("avi", "XVID"), ("mp4", "mp4v"), ("mkv", "FFV1")])
 def test_formats(tmp_path, suffix, codec):
     assert len(decode(write(tmp_path / f"v.{suffix}", drawn(), codec)).frames) == T
 

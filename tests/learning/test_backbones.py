@@ -99,9 +99,7 @@ def test_torchvision_weights_load_and_give_torchvisions_features(name):
 def test_vgg_weights_load(theirs, norm):
     source = reference(theirs)
     model = seeded("vgg16", norm=norm)
-    state = {
-        key: torch.full(value.shape, 0.25) for key, value in source.state_dict().items() if "features" in key
-    }
+    state = {key: torch.full(value.shape, 0.25) for key, value in source.state_dict().items() if "features" in key}
     state |= {
         f"classifier.{i}.{p}": model.network.state_dict()[f"classifier.{i}.{p}"] + 1
         for i in (0, 3)
@@ -283,9 +281,7 @@ def test_initial_scale(name):
 
 def test_vgg_norm_and_dropout():
     assert not any(isinstance(m, nn.BatchNorm2d) for m in seeded("vgg16", width=0.125).modules())
-    assert (
-        sum(isinstance(m, nn.BatchNorm2d) for m in seeded("vgg16", width=0.125, norm="batch").modules()) == 13
-    )
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in seeded("vgg16", width=0.125, norm="batch").modules()) == 13
     rates = [m.p for m in seeded("vgg16", width=0.125, dropout=0.0).modules() if isinstance(m, nn.Dropout)]
     assert rates == [0.0, 0.0]
     assert seeded("inception_v1", width=0.125).network.dropout.p == 0.2

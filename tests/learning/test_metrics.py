@@ -28,9 +28,7 @@ from repro.learning.metrics import (
 )
 
 # Six targets by four judges: the worked example of Shrout & Fleiss 1979, Table 2.
-SHROUT_FLEISS = np.array(
-    [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
-)
+SHROUT_FLEISS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # the same quantity in float64, in another order of operations
 

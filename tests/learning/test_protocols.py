@@ -35,9 +35,7 @@ def test_leave_one_subject_out(seed):
 
 
 def test_leave_one_subject_out_by_hand():
-    splits = [
-        (s.fold, s.train.tolist(), s.test.tolist()) for s in leave_one_subject_out(["b", "a", "b", "c"])
-    ]
+    splits = [(s.fold, s.train.tolist(), s.test.tolist()) for s in leave_one_subject_out(["b", "a", "b", "c"])]
     assert splits == [(0, [0, 2, 3], [1]), (1, [1, 3], [0, 2]), (2, [0, 1, 2], [3])]
 
 
@@ -59,9 +57,7 @@ def test_grouped_k_fold_depends_on_the_seed_and_not_on_the_order_of_samples():
     subjects = random_subjects(4)
 
     def folds(order: np.ndarray, seed: int) -> dict[str, int]:
-        return {
-            s: f for f, _, test in grouped_k_fold(subjects[order], 4, seed) for s in subjects[order][test]
-        }
+        return {s: f for f, _, test in grouped_k_fold(subjects[order], 4, seed) for s in subjects[order][test]}
 
     here, there = np.arange(len(subjects)), np.random.default_rng(0).permutation(len(subjects))
     assert folds(here, 1) == folds(there, 1)

@@ -99,9 +99,7 @@ def test_interval_leans_to_the_side_of_the_skew():
 
 def test_interval_widens_with_confidence():
     values = np.random.default_rng(0).random(15)
-    widths = [
-        np.diff(bootstrap_interval(mean_statistic(values), 15, confidence=c))[0] for c in (0.5, 0.9, 0.99)
-    ]
+    widths = [np.diff(bootstrap_interval(mean_statistic(values), 15, confidence=c))[0] for c in (0.5, 0.9, 0.99)]
     assert 0 < widths[0] < widths[1] < widths[2]
 
 
@@ -120,9 +118,7 @@ def test_coverage_of_the_mean_over_subjects(n_subjects, least):
     rng = np.random.default_rng(5)
     held = 0
     for _ in range(1000):
-        low, high = bootstrap_interval(
-            mean_statistic(rng.beta(6, 2, n_subjects)), n_subjects, n_resamples=800
-        )
+        low, high = bootstrap_interval(mean_statistic(rng.beta(6, 2, n_subjects)), n_subjects, n_resamples=800)
         held += low <= 0.75 <= high
     assert least <= held / 1000 <= 0.98
 

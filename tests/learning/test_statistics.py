@@ -36,9 +36,7 @@ def simulate(seed: int = 0, n_subjects: int = 6, n_seeds: int = 3, n_clips: int 
 
 def values(numbers: list[float], metric: str = "auc_ovr", **options: object) -> SubjectValues:
     names = tuple(f"s{i:02d}" for i in range(len(numbers)))
-    return SubjectValues(
-        metric, names, np.array(numbers, dtype=float), n_folds=len(numbers), n_seeds=1, **options
-    )
+    return SubjectValues(metric, names, np.array(numbers, dtype=float), n_folds=len(numbers), n_seeds=1, **options)
 
 
 def test_per_subject_averages_seeds_within_the_subject():
@@ -144,9 +142,7 @@ def test_everything_is_reproducible_and_blind_to_the_order_of_rows():
 def test_options_reach_both_aggregates():
     predictions, options = simulate(), MetricOptions(decode="argmax")
     hard = predictions.scores.argmax(axis=1)
-    expected = np.mean(
-        [mse(predictions.level[p], hard[p]) for s in range(3) for p in [predictions.seed == s]]
-    )
+    expected = np.mean([mse(predictions.level[p], hard[p]) for s in range(3) for p in [predictions.seed == s]])
     assert pooled(predictions, "mse", options).value == pytest.approx(expected, rel=1e-12)
     assert subject_mean(per_subject(predictions, "mse", options)).value == pytest.approx(expected, rel=1e-12)
 
@@ -222,9 +218,7 @@ def test_degenerate_paired_tests():
     assert (same.p_value, same.effect_size, same.mean_difference) == (1.0, 0.0, 0.0)
     assert (same.ci_low, same.ci_high) == (0.0, 0.0)
     none = paired_test(values([float("nan")]), values([1.0]))
-    assert none.n == 0 and all(
-        map(math.isnan, (none.p_value, none.effect_size, none.mean_difference, none.ci_low))
-    )
+    assert none.n == 0 and all(map(math.isnan, (none.p_value, none.effect_size, none.mean_difference, none.ci_low)))
     one = paired_test(values([1.0]), values([0.5]))
     assert (one.p_value, one.effect_size) == (1.0, 1.0) and math.isnan(one.ci_low)
 

@@ -46,7 +46,7 @@ def test_it_is_learned_on_held_out_subjects_without_collapse(objective):
         task, bars(n_subjects=8), BACKBONE, schedule, steps_per_epoch=30, held_out_subjects=3, seed=0
     ).history
     before, after = history[0], history[-1]
-    # the height of the bar tells sources apart; 18 held-out sources give 18 positive and 90 negative pairs of one subject
+    # the bar's height tells sources apart; 18 held-out sources give 18 positive and 90 negative pairs of a subject
     assert after["held_out_auc_same_subject"] > max(0.7, before["held_out_auc_same_subject"] + 0.05)
     assert after["loss"] < 0.3 * history[1]["loss"]
     assert after["held_out_positive"] < after["held_out_negative_same_subject"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.suite.engine import Task, run_tasks
+from repro.suite.engine import Engine, Task
 from repro.suite.progress import Progress
 
 
@@ -43,7 +43,8 @@ def run(tasks, jobs):
     progress = Progress("test", visible=False)
     progress.add(tasks)
     try:
-        return run_tasks(tasks, jobs=jobs, progress=progress)
+        with Engine(jobs) as engine:
+            return engine.run(tasks, progress)
     finally:
         progress.close()
 

@@ -81,7 +81,7 @@ def sample_temper(identity: Identity, domain: Domain, seed: int, index: int) -> 
     rng = identity.rng("temper")
     still = stratified(seed, index * 5, domain.name, "responder") < domain.non_responders
     base = {"AU4": 0.75, "AU6": 0.75, "AU7": 0.70, "AU9": 0.40, "AU10": 0.60, "AU43": 0.65, "AU25": 0.55, "AU20": 0.30, "AU26": 0.20, "AU12": 0.10, "AU15": 0.10, "AU1": 0.08}
-    style = {name: float(np.clip(weight * rng.lognormal(0, 0.35), 0, 1.2)) for name, weight in base.items()}
+    style = {name: float(np.clip(weight * rng.lognormal(0, 0.28), 0, 1.2)) for name, weight in base.items()}
     return Temper(
         reactivity=float(domain.reactivity * (rng.uniform(0.02, 0.15) if still else rng.uniform(0.65, 1.30))),
         style=style,
@@ -260,6 +260,11 @@ def long_runs(flags: np.ndarray, shortest: int) -> np.ndarray:
     return out
 
 
+def visible(level: np.ndarray) -> np.ndarray:
+    """Return how far a face moves, 0..1, for an intensity over 5: FACS' letters are closer together at the top than at the bottom."""
+    return np.asarray(level, float) ** 0.8
+
+
 def _finish(stage: _Stage, identity: Identity, domain: Domain, temper: Temper) -> Script:
     """Turn intensities into an activation matrix, lids, pose and codes."""
     rng = stage.rng
@@ -273,7 +278,7 @@ def _finish(stage: _Stage, identity: Identity, domain: Domain, temper: Temper) -
             tilt *= 0.2
         for side, sign in (("L", 1), ("R", -1)):
             share = min(1.0, 1 + sign * tilt)
-            activation[:, CHANNELS.index(name + side)] = level / 5 * share * (1.0 if name == "AU43" else domain.expressiveness)
+            activation[:, CHANNELS.index(name + side)] = share * np.clip(visible(level / 5) * (1.0 if name == "AU43" else domain.expressiveness), 0, 1.2)
     angles, move = _pose(stage, domain, temper)
     gaze = _gaze(stage)
     # Eyes hold their target while the head turns.
@@ -290,7 +295,7 @@ def unbc_script(identity: Identity, domain: Domain, temper: Temper, n_frames: in
     stage = _Stage(rng, n_frames, domain.fps)
     if rng.random() < domain.pain_share:
         for _ in range(1 + int(rng.poisson(stage.seconds / 12.0))):
-            strength = float(np.clip(temper.reactivity * rng.beta(1.25, 2.6) * 1.05, 0, 1.15))
+            strength = float(np.clip(temper.reactivity * (0.10 + rng.beta(1.1, 3.1)) * 1.05, 0, 1.15))
             onset, apex, offset = rng.uniform(0.3, 0.9), rng.uniform(0.2, 1.6), rng.uniform(0.4, 1.3)
             room = max(0.1, stage.seconds - onset - 0.4)
             _hurt(stage, temper, strength, rng.uniform(-0.2, room), onset=onset, apex=apex, offset=offset)

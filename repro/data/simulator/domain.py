@@ -132,8 +132,8 @@ UNBC = Domain(
         sky=(0.38, 0.37, 0.36), ground=(0.24, 0.215, 0.19), light_spread=0.16, exposure_spread=0.22, black=0.035, contrast=0.92,
         saturation=0.85, blur=0.0035, noise=2.4, jpeg=78, vignette=0.10, grey=0.0, backdrop="room",
     ),
-    ages=(22, 68), size=72, frames=140, fps=25.0, head_motion=0.8, guarding=1.0, reactivity=1.0, non_responders=0.12,
-    expressiveness=1.0, asymmetry=1.0, distraction=1.0, pain_share=0.60,
+    ages=(22, 68), size=72, frames=140, fps=25.0, head_motion=0.5, guarding=0.8, reactivity=1.0, non_responders=0.12,
+    expressiveness=1.0, asymmetry=1.0, distraction=0.7, pain_share=0.60,
 )  # fmt: skip
 """Shoulder patients filmed while their arm is moved: spontaneous pain, talking, a lively head, an ordinary room."""
 
@@ -145,8 +145,8 @@ BIOVID = Domain(
         sky=(0.40, 0.42, 0.46), ground=(0.30, 0.30, 0.31), light_spread=0.05, exposure_spread=0.10, black=0.0, contrast=1.06,
         saturation=1.08, blur=0.0022, noise=1.1, jpeg=0, vignette=0.03, grey=0.0, backdrop="screen",
     ),
-    ages=(18, 65), size=72, frames=138, fps=25.0, head_motion=0.35, guarding=0.6, reactivity=1.0, non_responders=0.22,
-    expressiveness=0.95, asymmetry=0.8, distraction=0.45,
+    ages=(18, 65), size=72, frames=138, fps=25.0, head_motion=0.3, guarding=0.6, reactivity=1.0, non_responders=0.22,
+    expressiveness=1.0, asymmetry=0.8, distraction=0.3,
 )  # fmt: skip
 """Volunteers under a heat stimulus of five levels: short clips from a still laboratory camera, late and individual reactions."""
 

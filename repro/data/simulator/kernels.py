@@ -21,6 +21,23 @@ KEY_DIRECTION, KEY, FILL_DIRECTION, FILL, SKY, GROUND = range(6)
 
 
 @numba.njit(cache=True, fastmath=True)
+def combine(weights, basis, bounds, out):  # type: ignore[no-untyped-def]
+    """Sum fields `basis` (C, R, K) times `weights` (C,) into `out` (R, K).
+
+    Most weights are 0 most of the time, and a field is 0 outside its rows ``bounds[c]``: this is faster than a matrix product, needs
+    no threads, and gives the same bits whatever the number of frames.
+    """
+    out[:] = 0
+    for c in range(weights.shape[0]):
+        w = weights[c]
+        if w != 0:
+            for r in range(bounds[c, 0], bounds[c, 1]):
+                source, target = basis[c, r], out[r]
+                for k in range(target.shape[0]):
+                    target[k] += w * source[k]
+
+
+@numba.njit(cache=True, fastmath=True)
 def project(points, stiffness, rotation, move, pivot, camera, out):  # type: ignore[no-untyped-def]
     """Move points (N, 3) with the head, as far as their `stiffness` (N,) says, and project them to pixels.
 

@@ -13,7 +13,6 @@ from repro.data.simulator.subject import Identity
 
 PIVOT = np.array([0.0, -7.0, -2.0], np.float32)
 """Where the head turns on the neck, cm."""
-_CHUNK = 16
 _TEETH = 0.9
 
 
@@ -91,6 +90,7 @@ class Person:
         self.surface = skin.build(identity, self.head, 0.8 * pixel, self.light[0].astype(float))
         self.expression, self.window, self.window_size = skin.expression(identity, self.surface)
         self._assemble()
+        self.shift_rows, self.expression_rows = _nonzero_rows(self.shift), _nonzero_rows(self.expression)
         self.eyes = self._eyes()
 
     def _assemble(self) -> None:
@@ -129,7 +129,7 @@ class Person:
         points = skin_points + grid[..., 3:6] * grid[..., 6:]
         below = np.broadcast_to((np.arange(len(v)) >= n_up)[:, None], tv.shape).astype(float)
         lower = skin.mouth_side(skin_points.reshape(-1, 3), below.ravel(), self.identity)
-        self.shift = actions.displacement(skin_points.reshape(-1, 3), lower, self.identity).reshape(len(actions.CHANNELS), -1)
+        self.shift = actions.displacement(skin_points.reshape(-1, 3), lower, self.identity).reshape(len(actions.CHANNELS), len(v), -1)
         attributes = np.zeros((*tv.shape, 8))
         attributes[..., 0], attributes[..., 1], attributes[..., 2] = tu, tv, below
         faces = _quads(len(v), n_c)
@@ -205,30 +205,37 @@ class Person:
         weights = performance.activation.astype(np.float32)
         # Traces of an action cost time (denormal numbers) and show nothing.
         weights[weights < 1e-3] = 0.0
-        moved = np.empty((_CHUNK, self.shift.shape[1]), np.float32)
-        fields = np.empty((_CHUNK, self.expression.shape[1]), np.float32)
+        moved = np.empty(self.shift.shape[1:], np.float32)
+        field = np.empty(self.expression.shape[1:], np.float32)
         camera = camera.astype(np.float32)
         window = np.array(self.window, np.int32)
         mouth = np.array([self.identity.shape["mouth_y"], 0.0, 0.0, _TEETH], np.float32)
         light = self.light
-        drop = actions.CHANNELS.index("AU26L"), actions.CHANNELS.index("AU26R")
+        move = performance.move.astype(np.float32)
+        drop = [actions.CHANNELS.index("AU26" + side) for side in "LR"]
         lips = [actions.CHANNELS.index(n + side) for n in ("AU25", "AU10") for side in "LR"]
-        for first in range(0, len(weights), _CHUNK):
-            w = weights[first : first + _CHUNK]
-            np.matmul(w, self.shift, out=moved[: len(w)])
-            np.matmul(w, self.expression, out=fields[: len(w)])
-            for k in range(len(w)):
-                f = first + k
-                points[: self.n_head] = self.points[: self.n_head] + moved[k].reshape(-1, 3)
-                mouth[1] = 0.5 * (w[k, drop[0]] + w[k, drop[1]]) * 2.0
-                mouth[2] = mouth[1] + 0.3 * w[k, lips].sum()
-                kernels.project(points, self.stiffness, turned[f], performance.move[f].astype(np.float32), PIVOT, camera, screen)
-                kernels.turn(self.normals[self.n_head :], self.stiffness[self.n_head :], turned[f], normals[self.n_head :])
-                kernels.rasterise(screen, self.triangles, self.material, depth, index, bary)
-                out[:] = background
-                kernels.shade(index, bary, self.triangles, self.material, self.attributes, normals, points, self.surface.base, fields[k].reshape(*self.window_size, 4),
-                              window, turned[f], light, eyes[f], mouth, np.float32(self.pixel), out)  # fmt: skip
-                yield out
+        for f, w in enumerate(weights):
+            if f == 0 or not np.array_equal(w, weights[f - 1]):
+                kernels.combine(w, self.shift, self.shift_rows, moved)
+                kernels.combine(w, self.expression, self.expression_rows, field)
+                np.add(self.points[: self.n_head], moved.reshape(-1, 3), out=points[: self.n_head])
+                mouth[1] = w[drop].sum()
+                mouth[2] = mouth[1] + 0.3 * w[lips].sum()
+            kernels.project(points, self.stiffness, turned[f], move[f], PIVOT, camera, screen)
+            kernels.turn(self.normals[self.n_head :], self.stiffness[self.n_head :], turned[f], normals[self.n_head :])
+            kernels.rasterise(screen, self.triangles, self.material, depth, index, bary)
+            out[:] = background
+            kernels.shade(index, bary, self.triangles, self.material, self.attributes, normals, points, self.surface.base,
+                          field.reshape(*self.window_size, 4), window, turned[f], light, eyes[f], mouth, np.float32(self.pixel), out)  # fmt: skip
+            yield out
+
+
+def _nonzero_rows(basis: np.ndarray) -> np.ndarray:
+    """Return the first row of each field (C, R, K) that is not 0, and the row after the last, (C, 2) int64."""
+    used = (basis != 0).any(axis=2)
+    first = np.where(used.any(1), used.argmax(1), 0)
+    last = np.where(used.any(1), used.shape[1] - used[:, ::-1].argmax(1), 0)
+    return np.stack([first, last], 1).astype(np.int64)
 
 
 def _quads(rows: int, columns: int) -> np.ndarray:

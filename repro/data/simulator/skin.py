@@ -239,7 +239,7 @@ def expression(identity: Identity, surface: Surface) -> tuple[np.ndarray, tuple[
 
     Returns
     -------
-    basis : ndarray, shape (len(CHANNELS), r * c * 4), float32
+    basis : ndarray, shape (len(CHANNELS), r, c * 4), float32
         Change of the normal (3) and darkening (1) over a window of the surface.
     window : tuple of int
         First row and first column of the window.
@@ -269,7 +269,7 @@ def expression(identity: Identity, surface: Surface) -> tuple[np.ndarray, tuple[
             out[i, ..., 3] = dark * mask
     np.clip(out, -1.6, 1.6, out=out)
     out[np.abs(out) < 1e-5] = 0.0
-    return out.reshape(len(actions.CHANNELS), -1), (r0, c0), p.shape[:2]
+    return out.reshape(len(actions.CHANNELS), p.shape[0], -1), (r0, c0), p.shape[:2]
 
 
 def mouth_side(points: np.ndarray, below: np.ndarray, identity: Identity) -> np.ndarray:

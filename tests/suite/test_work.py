@@ -1,0 +1,170 @@
+"""Planning: what enters a key, who may be seen by a pretext, what is shared, what is left to do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from repro.data.schema import Dataset, VideoRecord
+from repro.suite.spec import SCALES, Row, Share
+from repro.suite.store import CellPredictions, Store
+from repro.suite.work import Corpus, build_plan, expected_cells
+from repro.table4 import TABLE
+
+SCALE = SCALES["quick"]
+
+
+def dataset(name, n_subjects=6, videos=10, frames=150, content="0", subject="s"):
+    records = []
+    for s in range(n_subjects):
+        for v in range(videos):
+            levels = np.zeros(frames, np.int64)
+            levels[:] = v % 5 if name == "biovid" else 0
+            if name == "unbc" and v % 3 == 0:
+                levels[40:70] = 1 + v % 4
+            records.append(VideoRecord(f"{subject}{s}", f"{subject}{s}/v{v}", frames, levels))
+    n_levels = 5 if name == "biovid" else 17
+    return Dataset(name, "nowhere", records, content=content, n_levels=n_levels)
+
+
+def corpora(clips=SCALE.clips, **changes):
+    return {name: Corpus(dataset(name, **changes), clips[name], 40) for name in ("unbc", "biovid")}
+
+
+TABLE4 = TABLE.without_simulated_rows()
+
+
+def plan(table=TABLE4, scale=SCALE, store="store", data=None, device="cpu", repetitions=1):
+    return build_plan(table, scale, data or corpora(), Store(store), repetitions=repetitions, device=device)
+
+
+def tasks_of(made, kind):
+    return {task.id: task for task in made.tasks if task.kind == kind}
+
+
+def test_a_table_has_a_cell_for_each_row_and_fold():
+    made = plan()
+    assert len(made.cells) == len(TABLE4.rows) * SCALE.n_folds == expected_cells(TABLE4, SCALE, 1)
+    assert len({cell.key for cell in made.cells}) == len(made.cells)
+    assert len(plan(repetitions=2).cells) == 2 * len(made.cells)
+
+
+def test_no_held_out_subject_enters_a_pretext():
+    made = plan()
+    fillers, pretexts = tasks_of(made, "cell"), tasks_of(made, "pretext")
+    looked_at = 0
+    for cell in made.cells:
+        task = fillers[f"cell-{cell.key}"]
+        if task.arguments.get("pretext") is None:
+            continue
+        target = "unbc" if cell.row.endswith("UNBC-McMaster") else "biovid"
+        videos = pretexts[f"pretext-{task.arguments['pretext']}"].arguments["videos"]
+        if target in videos:
+            looked_at += 1
+            seen = {video.split("/")[0] for video in videos[target]}
+            assert seen and seen <= set(task.arguments["train_subjects"])
+    assert looked_at == 6 * SCALE.n_folds
+
+
+def test_shares_are_of_all_videos_and_nested():
+    made = plan()
+    pretexts = tasks_of(made, "pretext").values()
+    by_share = {}
+    for task in pretexts:
+        videos = task.arguments["videos"]
+        if videos.get("unbc") is not None:
+            by_share.setdefault(len(videos["unbc"]), []).append(set(videos["unbc"]))
+    assert sorted(by_share) == [6, 18, 30]  # 10, 30, 50 % of 60 videos
+    assert all(any(small <= large for large in by_share[18]) for small in by_share[6])
+
+
+def test_a_pretext_without_target_data_is_trained_once_for_all_folds():
+    made = plan()
+    keys = {label: len(keys) for label, keys in made.artifacts.items()}
+    assert keys["BioVid → UNBC-McMaster"] == keys["UNBC-McMaster → BioVid"] == 1
+    assert keys["BioVid + UNBC-McMaster (30%) → UNBC-McMaster"] == SCALE.n_folds
+    assert len(tasks_of(made, "pretext")) == 2 + 6 * SCALE.n_folds
+
+
+def test_keys_do_not_hold_place_or_device():
+    first = {cell.key for cell in plan(store="here").cells}
+    assert first == {cell.key for cell in plan(store="there", device="cuda").cells}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": corpora(content="1")},
+        {"scale": replace(SCALE, input=replace(SCALE.input, window=7))},
+        {"scale": replace(SCALE, fine_tuning=replace(SCALE.fine_tuning, balance=0.5))},
+        {"data": corpora({**SCALE.clips, "unbc": replace(SCALE.clips["unbc"], stride=20)})},
+    ],
+    ids=["data", "input", "fine-tuning", "clips"],
+)
+def test_what_changes_a_number_changes_its_key(change):
+    row = "BioVid + UNBC-McMaster (10%) → UNBC-McMaster"
+    before = {cell.fold: cell.key for cell in plan().cells if cell.row == row}
+    after = {cell.fold: cell.key for cell in plan(**change).cells if cell.row == row}
+    assert set(before.values()).isdisjoint(after.values())
+
+
+def test_changing_the_pretext_leaves_cells_without_one_alone():
+    other = replace(SCALE, pretext=replace(SCALE.pretext, steps_per_epoch=7))
+    before, after = ({(c.row, c.fold): c.key for c in plan(scale=s).cells} for s in (SCALE, other))
+    for place in before:
+        assert (before[place] == after[place]) == place[0].startswith(("no pretext", "mean"))
+
+
+def test_cutting_labelled_clips_otherwise_leaves_pretexts_alone():
+    other = plan(data=corpora({**SCALE.clips, "unbc": replace(SCALE.clips["unbc"], stride=20)}))
+    assert set(tasks_of(other, "pretext")) == set(tasks_of(plan(), "pretext"))
+
+
+def test_methods_are_paired_by_fold_and_seed():
+    seeds = {}
+    for cell in (made := plan()).cells:
+        task = tasks_of(made, "cell")[f"cell-{cell.key}"]
+        if "seed" in task.arguments:
+            seeds.setdefault((cell.row.rpartition(" → ")[2], cell.fold), set()).add(task.arguments["seed"])
+    assert all(len(found) == 1 for found in seeds.values()) and len(seeds) == 2 * SCALE.n_folds
+
+
+def test_a_pretext_must_not_see_its_whole_target():
+    row = Row("bad", ("bad", "bad"), "unbc", pretext=(Share("unbc"),), published=False)
+    with pytest.raises(ValueError, match="its own test data"):
+        plan(table=replace(TABLE4, rows=(row,)))
+
+
+def test_what_is_left_shrinks_and_is_divided_among_shards(tmp_path):
+    store = Store(tmp_path)
+    made = plan(store=tmp_path)
+    everything = made.remaining(store)
+    assert len(everything) == len(made.tasks)
+    done = made.cells[0].key
+    scores = np.full((2, 5), 0.2, np.float32)
+    store.write(done, CellPredictions(np.array(["a", "b"]), np.array(["a", "b"]), np.array([0, 1]), scores, 0, 0), {})
+    assert f"cell-{done}" not in {task.id for task in made.remaining(store)}
+    assert f"cell-{done}" in {task.id for task in made.remaining(store, always=True)}
+    shards = [
+        {t.id for t in made.remaining(Store(tmp_path / "empty"), shard=(i, 3)) if t.kind == "cell"} for i in (1, 2, 3)
+    ]
+    assert sum(map(len, shards)) == len(made.cells) and len(set.union(*shards)) == len(made.cells)
+
+
+def test_requirements_are_in_the_plan():
+    made = plan()
+    known = {task.id for task in made.tasks}
+    assert all(set(task.requires) <= known for task in made.tasks)
+
+
+def test_too_short_videos_are_in_the_ledger():
+    data = dataset("unbc")
+    short = VideoRecord("s0", "s0/short", 39, np.zeros(39, np.int64))
+    data.records.append(short)
+    with pytest.warns(UserWarning, match="1 of 61 videos"):
+        corpus = Corpus(data, SCALE.clips["unbc"], 40)
+    (row,) = corpus.excluded
+    assert row.file == "s0/short" and "39 frames" in row.reason and "segments" in row.reason
+    only_short = Dataset("unbc", "nowhere", [short], content="0", n_levels=17)
+    with pytest.raises(ValueError, match="39"), pytest.warns(UserWarning):
+        Corpus(only_short, SCALE.clips["unbc"], 40)
