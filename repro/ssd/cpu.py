@@ -4,14 +4,15 @@ One pass over each pair of frames does everything from the neighbourhoods' inner
 
 * C_u (Eq. 12) from products of a frame with itself at each distance within a window, summed once a distance.
   Neighbourhoods are centred (D2) afterwards: C_u = P R P with P = I - 1 1^T / K.
-* x^T C_u^+ x (Eq. 13) as the squared length of the answers of filters, a triangular factor of C_u^+. The filters
-  apply to differences between neighbouring pixels, which are nearly uncorrelated where pixels are not: so float32
-  suffices for them, and centring is free.
+* x^T C_u^+ x (Eq. 13) as the squared length of the answers of filters, a triangular factor of C_u^+. The
+filters
+  apply to differences between neighbouring pixels, which are nearly uncorrelated where pixels are not: so
+  float32 suffices for them, and centring is free.
 * Inner products (Eqs. 14, 15) as separable sums, exact in float32 for integers up to 255.
 * The K logarithms of Eq. 11 as a few, of products.
 
-Where float32 does not suffice (intensities that are no integers, large neighbourhoods, a nearly singular C_u), float64
-takes its place, at about half the speed.
+Where float32 does not suffice (intensities that are no integers, large neighbourhoods, a nearly singular
+C_u), float64 takes its place, at about half the speed.
 """
 
 from __future__ import annotations
@@ -31,15 +32,56 @@ from torch import Tensor
 from repro.ssd import equations, kernels
 
 Array = np.ndarray
+_Task = tuple[int, int, int]
+"""Channel, first and last frame."""
+_Runner = Callable[[Callable[[int, int, int], Array], Sequence[_Task]], list[Array]]
 
 CHUNK = 10
 """Frames in a task. It decides in what order numbers are added, hence must not depend on the number of threads."""
 
-SHIFT = 128.0
-"""Taken from every intensity where means are taken out anyway, so that products are smaller."""
-
 ROUNDING = 2e-6
 """Expected relative error of a that float32 filters may have; that of real videos is about a tenth of it."""
+
+
+class _Layout(NamedTuple):
+    """Shape of a neighbourhood, of a frame, and of the plane that holds it (`repro.ssd.kernels`)."""
+
+    window: int
+    depth: int
+    center: bool
+    height: int
+    width: int
+    integer: bool  # whether all intensities are
+
+    @property
+    def samples(self) -> int:
+        """K."""
+        return self.window * self.window * self.depth
+
+    @property
+    def shift(self) -> float:
+        """Taken from every intensity where means are taken out anyway, so that products are smaller."""
+        return 128.0 if self.center else 0.0
+
+    @property
+    def stride(self) -> int:
+        """Elements in a row of a plane."""
+        return self.width + self.window - 1
+
+    @property
+    def size(self) -> int:
+        """Elements in a plane."""
+        return (self.height + self.window) * self.stride + kernels.SLACK
+
+    def precision(self, products: int) -> type[np.float32] | type[np.float64]:
+        """Float32 if a sum of that many products of intensities is exact in it."""
+        largest = max(self.shift, 255 - self.shift)
+        return np.float32 if self.integer and products * largest**2 < 2**24 else np.float64
+
+    @property
+    def sums(self) -> type[np.float32] | type[np.float64]:
+        """Precision of inner products; centred, they are multiplied by K."""
+        return self.precision(self.samples**2 if self.center else self.samples)
 
 
 class _Basis(NamedTuple):
@@ -92,26 +134,32 @@ def _basis(window: int, depth: int, center: bool) -> _Basis:
     )
 
 
-def _covariance(blocks: Array, count: int, center: bool) -> Array:
-    """Eq. 12 from what `kernels.covariance` adds up, (depth, depth, area, area) -> (K, K)."""
-    depth, _, area, _ = blocks.shape
-    upper = blocks.transpose(0, 2, 1, 3).reshape(depth * area, depth * area)
-    c_u = np.triu(upper) / count
-    c_u += np.triu(c_u, 1).T
-    if center:
-        c_u -= c_u.mean(0)
-        c_u -= c_u.mean(1, keepdims=True)
-    return c_u
+def _covariances(reference: Array, layout: _Layout, tasks: Sequence[_Task], run: _Runner) -> list[Array]:
+    """Eq. 12 for each channel; (K, K) float64."""
+    depth, area = layout.depth, layout.window**2
+
+    def add_up(channel: int, first: int, last: int) -> Array:
+        out = np.zeros((depth, depth, area, area))
+        planes = np.zeros((depth, layout.size), layout.precision(layout.height))
+        kernels.covariance(reference, channel, first, last, layout.window, layout.shift, planes, out)
+        return out
+
+    length, channels, height, width = reference.shape
+    blocks = np.stack(run(add_up, tasks)).reshape(channels, -1, depth, depth, area, area).sum(1)
+    matrices = []
+    for upper in blocks.transpose(0, 1, 3, 2, 4).reshape(channels, layout.samples, layout.samples):
+        c_u = np.triu(upper) / (length * height * width)
+        c_u += np.triu(c_u, 1).T
+        if layout.center:
+            c_u -= c_u.mean(0)
+            c_u -= c_u.mean(1, keepdims=True)
+        matrices.append(c_u)
+    return matrices
 
 
-def _plan(
-    c_u: Array, *, window: int, depth: int, center: bool, noise_variance: float, stride: int, size: int, exact: bool
-) -> kernels.Plan:
-    """Factor C_u and lay the filters out for planes of `size` elements in rows of `stride`.
-
-    `exact` says that inner products are exact in float32; otherwise they are taken in float64.
-    """
-    basis = _basis(window, depth, center)
+def _plan(c_u: Array, layout: _Layout, noise_variance: float) -> kernels.Plan:
+    """Factor C_u, (K, K), and lay the filters out for the planes."""
+    basis = _basis(layout.window, layout.depth, layout.center)
     spectrum = equations.decompose(torch.from_numpy(c_u))
     eigenvalues = spectrum.eigenvalues.numpy()[::-1]
     factor = np.linalg.qr(spectrum.whitening.numpy() @ basis.inverse, mode="r")
@@ -120,23 +168,20 @@ def _plan(
     rounding = 2**-24 * np.sqrt((factor**2 @ variances).sum() / max(np.count_nonzero(eigenvalues), 1))
     number = np.float32 if rounding < ROUNDING and noise_variance >= 1e-3 else np.float64
     filters = np.zeros(((len(factor) + 1) // 2, len(basis.tiles), 2, kernels.TILE), number)
-    for row, answer in enumerate(factor):
-        filters[row // 2, basis.taps[:, 0], row % 2, basis.taps[:, 1]] = answer
-    samples = window * window * depth
-    scale = samples if center else 1
-    product = np.float32 if exact else np.float64
+    rows = np.arange(len(factor))[:, None]
+    filters[rows // 2, basis.taps[:, 0], rows % 2, basis.taps[:, 1]] = factor
+    samples, scale = layout.samples, layout.samples if layout.center else 1
     return kernels.Plan(
-        window=window,
-        center=center,
-        shift=SHIFT if center else 0.0,
-        samples=product(samples),
-        rounding=product(0 if exact else 1e-14),
-        null=product(equations.NULL_PRODUCT * scale),
-        a2_unit=number(1 / samples),
-        variance_unit=number(1 / (scale * samples)),
-        precision=number(1 / noise_variance),
+        window=layout.window,
+        center=layout.center,
+        shift=layout.shift,
+        scale=layout.sums(scale),
+        rounding=layout.sums(0 if layout.sums is np.float32 else 1e-14),
+        null=layout.sums(equations.NULL_PRODUCT * scale),
+        a2_unit=number(1 / (samples * noise_variance)),
+        variance_unit=number(1 / (samples * scale * noise_variance)),
         eigenvalues=np.ascontiguousarray(eigenvalues, number),
-        offsets=basis.tiles @ np.array([size, stride, 1]),
+        offsets=basis.tiles @ np.array([layout.size, layout.stride, 1]),
         begins=np.ascontiguousarray(basis.taps[: len(factor) : 2, 0]),
         filters=filters,
     )
@@ -156,8 +201,8 @@ def feature_map(
 
     Parameters
     ----------
-    x, y : Tensor, (l, C, H, W) float32
-        Reference and deformed segment on 0..255, on a CPU.
+    x, y : Tensor, (l, C, H, W) floating
+        Reference and deformed segment on 0..255, on a CPU; float64 is rounded to float32.
     window, depth, noise_variance, center
         Decisions D3, D1 and D2.
     threads : int, optional
@@ -166,80 +211,50 @@ def feature_map(
 
     Returns
     -------
-    Tensor, (C, H, W) float32
-        (1/l) sum_j log m_j, each m_j at least 1e-10.
+    Tensor, (C, H, W)
+        (1/l) sum_j log m_j, each m_j at least 1e-10, in the dtype of x.
     """
-    reference, deformed = (np.ascontiguousarray(segment.numpy()) for segment in (x, y))
+    reference, deformed = (np.ascontiguousarray(segment.numpy(), np.float32) for segment in (x, y))
     length, channels, height, width = reference.shape
-    stride, area, samples = width + window - 1, window * window, window * window * depth
-    size = (height + window) * stride + kernels.SLACK
     integer = all(np.array_equal(segment, np.rint(segment)) for segment in (reference, deformed))
-    largest = 255 - SHIFT if center else 255.0
+    layout = _Layout(window, depth, center, height, width, integer)
+    chunks = [(first, min(first + CHUNK, length)) for first in range(0, length, CHUNK)]
+    tasks = [(channel, *chunk) for channel in range(channels) for chunk in chunks]
 
-    def exact(products: int) -> bool:
-        return integer and products * largest**2 < 2**24
-
-    def covariance(channel: int, first: int, last: int) -> Array:
-        out = np.zeros((depth, depth, area, area))
-        planes = np.zeros((depth, size), np.float32 if exact(height) else np.float64)
-        shift = SHIFT if center else 0.0
-        kernels.covariance(reference, channel, first, last, window, shift, planes, out)
-        return out
-
-    def log_map(channel: int, first: int, last: int) -> Array:
+    def add_up(channel: int, first: int, last: int) -> Array:
         out, plan = np.empty((height, width)), plans[channel]
-        planes = np.zeros((2, depth, size), plan.samples.dtype)
-        sources = np.zeros((3 * depth, size), plan.filters.dtype)
+        planes = np.zeros((2, depth, layout.size), layout.sums)
+        sources = np.zeros((3 * depth, layout.size), plan.filters.dtype)
         kernels.log_map(reference, deformed, channel, first, last, plan, planes, sources, out)
         return out
 
-    chunks = [(first, min(first + CHUNK, length)) for first in range(0, length, CHUNK)]
-    tasks = [(channel, *chunk) for channel in range(channels) for chunk in chunks]
     with _runner(torch.get_num_threads() if threads is None else threads) as run:
-        blocks = np.stack(run(covariance, tasks)).reshape(channels, len(chunks), depth, depth, area, area).sum(1)
-        plans = [
-            _plan(
-                _covariance(block, length * height * width, center),
-                window=window,
-                depth=depth,
-                center=center,
-                noise_variance=noise_variance,
-                stride=stride,
-                size=size,
-                exact=exact(samples**2 if center else samples),
-            )
-            for block in blocks
-        ]
-        total = np.stack(run(log_map, tasks)).reshape(channels, len(chunks), height, width).sum(1)
+        matrices = _covariances(reference, layout, tasks, run)
+        plans = [_plan(c_u, layout, noise_variance) for c_u in matrices]
+        total = np.stack(run(add_up, tasks)).reshape(channels, -1, height, width).sum(1)
     return torch.from_numpy(total / length).to(x.dtype)
 
 
 @contextmanager
-def _runner(threads: int) -> Iterator[Callable[[Callable[..., Array], Sequence[tuple]], list[Array]]]:
-    """Yield a function that applies another to tuples of arguments; the kernels run without the interpreter's lock."""
-    with _compilation_announced():
+def _runner(threads: int) -> Iterator[_Runner]:
+    """Yield a function that maps another over tasks; the kernels run without the interpreter's lock."""
+    with event.install_listener("numba:compile", _Announcer()):
         if threads == 1:
             yield lambda function, tasks: [function(*task) for task in tasks]
-            return
-        with ThreadPoolExecutor(threads) as pool:
-            yield lambda function, tasks: list(pool.map(lambda task: function(*task), tasks))
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                yield lambda function, tasks: list(pool.map(lambda task: function(*task), tasks))
 
 
 class _Announcer(event.Listener):
-    """Says, once in a process, that kernels are being compiled; what comes from the cache is not compiled."""
+    """Says, once in a process, that kernels are being compiled; those that come from the cache are not."""
 
     announced = False
 
     def on_start(self, event: Any) -> None:
         if not _Announcer.announced:
             _Announcer.announced = True
-            sys.stderr.write("repro.ssd: compiling the CPU kernels, once for this machine (about ten seconds)\n")
+            sys.stderr.write("repro.ssd: compiling the CPU kernels, once on this machine (half a minute)\n")
 
     def on_end(self, event: Any) -> None:
         pass
-
-
-@contextmanager
-def _compilation_announced() -> Iterator[None]:
-    with event.install_listener("numba:compile", _Announcer()):
-        yield

@@ -287,6 +287,8 @@ class Distiller:
     def _match(self, frames: Tensor) -> None:
         """Allocate the two segments at the first frames; later ones must be like them."""
         dtype = torch.float64 if frames.dtype == torch.float64 else torch.float32
+        if self._backend == "cpu" and frames.device.type != "cpu":
+            raise ValueError(f'backend="cpu" needs frames on the CPU; got device {frames.device}')
         if self._current.numel() == 0:
             shape = (self.segment_length, *frames.shape[1:])
             self._current, self._reference = (
@@ -302,7 +304,12 @@ class Distiller:
 
     def _pair_map(self) -> Tensor:
         """Eq. 6 for the two segments in memory."""
-        return equations.feature_map(
+        feature_map = equations.feature_map
+        if self._backend == "cpu" or (self._backend == "auto" and _suits_kernel(self._current)):
+            from repro.ssd import cpu  # here, because of the time that numba takes to import
+
+            feature_map = cpu.feature_map
+        return feature_map(
             self._reference,
             self._current,
             window=self._window,
@@ -319,3 +326,8 @@ class Distiller:
                 f"{self.segment_length}; it needs T >= 2 l = {2 * self.segment_length}: give more frames or a "
                 "smaller segment_length"
             )
+
+
+def _suits_kernel(frames: Tensor) -> bool:
+    """Whether the fused kernel gives what the reference would: float64 would lose its precision."""
+    return frames.device.type == "cpu" and frames.dtype == torch.float32

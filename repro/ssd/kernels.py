@@ -1,12 +1,13 @@
 """The loops of the fused implementation, compiled; `repro.ssd.cpu` plans and calls them.
 
 A frame lives in a *plane*: it is extended by its reflection (D8) and flattened, so that every offset within a
-neighbourhood is one number, ``row * stride + column``. A neighbourhood is known by its first sample. Positions
-run over whole rows of the plane; those in the extension are computed and never looked at, which costs less than
-a loop that stops at each row's end.
+neighbourhood is one number, ``row * stride + column``. A neighbourhood is known by its first sample.
+Positions run over whole rows of the plane; those in the extension are computed and never looked at, which
+costs less than a loop that stops at each row's end.
 
 A plane is treated block by block, all steps on one block while it is in the cache. Nothing here is K times as
-large as a frame. Arrays carry the precision: every function is compiled for the dtypes that it is called with.
+large as a frame. Arrays carry the precision: every function is compiled for the dtypes that it is called
+with.
 """
 
 from __future__ import annotations
@@ -25,11 +26,15 @@ BLOCK = 2048
 TILE = 5
 """Adjacent taps of a filter that are applied in one pass: one row of the default window."""
 
+DEGREE = 8
+"""Most factors of Eq. 11 that share a logarithm."""
+
 MAX_FRAMES = 20
 """Frames whose m_j may be multiplied: 1e-10 to this power is a normal float64."""
 
 SLACK = 2 * TILE + 16
 """Elements that a plane needs behind its last row, where the last tile and whole vectors may read."""
+
 
 class Plan(NamedTuple):
     """What `log_map` needs to know of a channel of the reference segment.
@@ -41,14 +46,14 @@ class Plan(NamedTuple):
         D2.
     shift : float
         Subtracted from every intensity; any number if neighbourhoods are centred.
-    samples : float
-        K.
+    scale : float
+        What inner products are multiplied by: K if center, else 1.
     rounding : float
-        Fraction of an inner product that counts as rounding error when the means are taken out.
+        Fraction of an inner product that counts as rounding error once the means' part is taken out.
     null : float
-        Below this an inner product, as multiplied by `scale`, counts as zero; `scale` is K if center, else 1.
-    a2_unit, variance_unit, precision : float
-        1 / K, 1 / (K scale) and 1 / s_n^2.
+        Below this an inner product, multiplied by `scale`, counts as zero.
+    a2_unit, variance_unit : float
+        1 / (K s_n^2) and 1 / (K scale s_n^2).
     eigenvalues : array, (K,)
         Of C_u, descending; null ones are 0.
     offsets, begins, filters : array
@@ -58,12 +63,11 @@ class Plan(NamedTuple):
     window: int
     center: bool
     shift: float
-    samples: float
+    scale: float
     rounding: float
     null: float
     a2_unit: float
     variance_unit: float
-    precision: float
     eigenvalues: Array
     offsets: Array
     begins: Array
@@ -168,7 +172,8 @@ def _replace_row_products(total: Array, u: Array, v: Array, at_u: int, at_v: int
 
 @_compiled()
 def _gram(u: Array, v: Array, same: bool, window: int, height: int, columns: Array, out: Array) -> None:
-    """Sum x_a y_b over all neighbourhoods x of plane `u` and y of plane `v`, for all samples a and b of a window.
+    """Sum x_a y_b over all neighbourhoods x of plane `u` and y of plane `v`, for all samples a and b of a
+    window.
 
     But for the border, a sum depends only on the distance between a and b. For each distance the products are
     summed over the window's rows once; to move the window takes one row or column away and adds another.
@@ -324,22 +329,31 @@ def _quadratic_form(
 
 
 @_compiled("contract")
-def _box_columns(column: Array, a: Array, window: int, stride: int) -> None:
-    """Sum `window` rows, two at a time."""
+def _sum_rows(column: Array, a: Array, window: int, stride: int) -> None:
+    """Sum `window` rows, a few at a time, since moving data costs more than adding it."""
+    if window == 1:
+        column[:] = a[: len(column)]
+        return
+    a1, a2 = a[stride:], a[2 * stride :]
     for i in range(len(column)):
-        column[i] = a[i]
-    for dy in range(1, window, 2):
+        column[i] = a[i] + a1[i] + a2[i]
+    for dy in range(3, window, 2):
         a1, a2 = a[dy * stride :], a[(dy + 1) * stride :]
         for i in range(len(column)):
             column[i] += a1[i] + a2[i]
 
 
 @_compiled("contract")
-def _box_product_columns(column: Array, a: Array, b: Array, window: int, stride: int) -> None:
+def _sum_row_products(column: Array, a: Array, b: Array, window: int, stride: int) -> None:
     """Sum the products of `window` rows."""
+    if window == 1:
+        for i in range(len(column)):
+            column[i] = a[i] * b[i]
+        return
+    a1, a2, b1, b2 = a[stride:], a[2 * stride :], b[stride:], b[2 * stride :]
     for i in range(len(column)):
-        column[i] = a[i] * b[i]
-    for dy in range(1, window, 2):
+        column[i] = a[i] * b[i] + a1[i] * b1[i] + a2[i] * b2[i]
+    for dy in range(3, window, 2):
         a1, a2 = a[dy * stride :], a[(dy + 1) * stride :]
         b1, b2 = b[dy * stride :], b[(dy + 1) * stride :]
         for i in range(len(column)):
@@ -347,72 +361,75 @@ def _box_product_columns(column: Array, a: Array, b: Array, window: int, stride:
 
 
 @_compiled("contract")
-def _add_box_rows(total: Array, column: Array, window: int) -> None:
-    """Add the sums of `window` adjacent columns."""
-    for i in range(len(total)):
-        total[i] += column[i]
-    for dx in range(1, window, 2):
-        one, two = column[dx:], column[dx + 1 :]
+def _add_columns(total: Array, column: Array, window: int) -> None:
+    """Add the sums of `window` adjacent columns; five at a time, for the default window."""
+    begin = 0
+    while begin + 5 <= window:
+        five = column[begin:]
         for i in range(len(total)):
-            total[i] += one[i] + two[i]
+            total[i] += five[i] + (five[i + 1] + five[i + 2]) + (five[i + 3] + five[i + 4])
+        begin += 5
+    for dx in range(begin, window):
+        one = column[dx:]
+        for i in range(len(total)):
+            total[i] += one[i]
 
 
 @_compiled()
 def _inner_products(
     sums: Array, column: Array, planes: Array, start: int, center: bool, window: int, stride: int
 ) -> None:
-    """Sums over neighbourhoods of x, y, x^2, y^2 and x y, the first two only if they are needed; (5, n)."""
+    """Sums over neighbourhoods of x, y, x^2, y^2 and x y, (5, n); of x and y only where they are needed."""
     sums[:] = 0
     for t in range(planes.shape[1]):
         x, y = planes[0, t, start:], planes[1, t, start:]
         if center:
-            _box_columns(column, x, window, stride)
-            _add_box_rows(sums[0], column, window)
-            _box_columns(column, y, window, stride)
-            _add_box_rows(sums[1], column, window)
-        _box_product_columns(column, x, x, window, stride)
-        _add_box_rows(sums[2], column, window)
-        _box_product_columns(column, y, y, window, stride)
-        _add_box_rows(sums[3], column, window)
-        _box_product_columns(column, x, y, window, stride)
-        _add_box_rows(sums[4], column, window)
+            _sum_rows(column, x, window, stride)
+            _add_columns(sums[0], column, window)
+            _sum_rows(column, y, window, stride)
+            _add_columns(sums[1], column, window)
+        _sum_row_products(column, x, x, window, stride)
+        _add_columns(sums[2], column, window)
+        _sum_row_products(column, y, y, window, stride)
+        _add_columns(sums[3], column, window)
+        _sum_row_products(column, x, y, window, stride)
+        _add_columns(sums[4], column, window)
 
 
 @_compiled("contract")
-def _center(sums: Array, samples: float, rounding: float) -> None:
-    """Multiply inner products by K and take the means' part out (D2); those of integers stay integers.
+def _take_means_out(product: Array, x: Array, y: Array, scale: float, rounding: float, null: float) -> None:
+    """Turn sums of x y into `scale` = K times inner products of centred neighbourhoods (D2), and null ones
+    into 0.
 
-    A difference below `rounding` times what it is taken from is rounding error, and zero.
+    Those of integers stay integers. Not centred, `scale` is 1 and the sums of x and of y are 0.
     """
-    zero = sums.dtype.type(0)
-    for i in range(sums.shape[1]):
-        x, y = sums[0, i], sums[1, i]
-        x_square, y_square = samples * sums[2, i], samples * sums[3, i]
-        xx, yy = x_square - x * x, y_square - y * y
-        sums[2, i] = zero if xx < rounding * x_square else xx
-        sums[3, i] = zero if yy < rounding * y_square else yy
-        sums[4, i] = samples * sums[4, i] - x * y
+    zero = product.dtype.type(0)
+    for i in range(len(product)):
+        whole = scale * product[i]
+        value = whole - x[i] * y[i]
+        product[i] = zero if abs(value) < null + rounding * abs(whole) else value
 
 
 @_compiled("contract")
-def _deformation(sums: Array, quadratic: Array, plan: Plan, offset: Array, slope: Array) -> None:
-    """Eqs. 14 and 15, and with them what Eq. 11 is made of: its factors are 1 + offset + slope lambda_k.
-
-    The difference of inner products in Eq. 15 is taken in float64, since y may be close to g x.
-    """
-    number = offset.dtype.type
+def _offset(out: Array, xx: Array, yy: Array, xy: Array, unit: float) -> None:
+    """s_v^2 / s_n^2 (Eqs. 14, 15), with the difference in float64, since y may be close to g x."""
+    number = out.dtype.type
     zero, one = number(0), number(1)
-    a2_unit, variance_unit, precision, null = plan.a2_unit, plan.variance_unit, plan.precision, plan.null
-    for i in range(len(offset)):
-        xx, yy, xy = sums[2, i], sums[3, i], sums[4, i]
-        residual = number(np.float64(xx) * np.float64(yy) - np.float64(xy) * np.float64(xy))
-        inverse = one / number(xx)
-        gain = zero if xx < null or abs(xy) < null else number(xy) * inverse
-        rest = number(yy) if xx < null else residual * inverse
-        variance = zero if yy < null else max(rest, zero) * variance_unit
-        a2 = zero if xx < null else quadratic[i] * a2_unit
-        offset[i] = variance * precision
-        slope[i] = (variance * precision + (one + gain * gain)) * precision * a2
+    for i in range(len(out)):
+        residual = number(np.float64(xx[i]) * np.float64(yy[i]) - np.float64(xy[i]) * np.float64(xy[i]))
+        rest = residual * (one / number(xx[i])) if xx[i] > 0 else number(yy[i])
+        out[i] = max(rest, zero) * unit if yy[i] > 0 else zero
+
+
+@_compiled("contract")
+def _slope(out: Array, offset: Array, xx: Array, xy: Array, quadratic: Array, unit: float) -> None:
+    """(s_v^2 / s_n^2 + 1 + g^2) a^2 / s_n^2 over 1 + s_v^2 / s_n^2: a factor of Eq. 11 is 1 + offset times 1 + slope lambda_k."""
+    number = out.dtype.type
+    zero, one = number(0), number(1)
+    for i in range(len(out)):
+        gain = number(xy[i]) / number(xx[i])
+        below = one + offset[i]
+        out[i] = (below + gain * gain) * quadratic[i] * unit / below if xx[i] > 0 else zero
 
 
 # --- Eq. 11 -------------------------------------------------------------------------------------------------
@@ -427,95 +444,84 @@ def _largest(values: Array) -> float:
 
 
 @_compiled("contract")
-def _multiply_four(excess: Array, offset: Array, slope: Array, eigenvalues: Array) -> None:
-    l0, l1, l2, l3 = eigenvalues[0], eigenvalues[1], eigenvalues[2], eigenvalues[3]
-    for i in range(len(excess)):
-        q = excess[i]
-        t = offset[i] + slope[i] * l0
-        q = q * t + (q + t)
-        t = offset[i] + slope[i] * l1
-        q = q * t + (q + t)
-        t = offset[i] + slope[i] * l2
-        q = q * t + (q + t)
-        t = offset[i] + slope[i] * l3
-        excess[i] = q * t + (q + t)
+def _add_log1p_single(total: Array, excess: Array, factor: float) -> None:
+    """Add factor * log(1 + excess) in float32.
 
-
-@_compiled("contract")
-def _multiply(excess: Array, offset: Array, slope: Array, eigenvalue: float) -> None:
-    for i in range(len(excess)):
-        t = offset[i] + slope[i] * eigenvalue
-        excess[i] = excess[i] * t + (excess[i] + t)
-
-
-@_compiled("contract")
-def _add_one(out: Array, a: Array) -> None:
-    for i in range(len(out)):
-        out[i] = a[i] + np.float32(1)
-
-
-@_compiled("contract")
-def _split(value_bits: Array, exponent: Array, mantissa_bits: Array) -> None:
-    """Split float32 numbers into 2^exponent * mantissa, sqrt(1/2) <= mantissa < sqrt(2), by their bits."""
-    for i in range(len(value_bits)):
-        power = np.int32(np.int32(value_bits[i] - _SQRT_HALF_BITS) >> 23)
-        mantissa_bits[i] = value_bits[i] - (power << 23)
-        exponent[i] = power
-
-
-@_compiled("contract")
-def _add_series(total: Array, excess: Array, exponent: Array, mantissa: Array) -> None:
-    """Add log(1 + excess) = exponent log(2) + 2 artanh(f / (2 + f)), by its series; |f| < 0.42."""
+    1 + excess = 2^power * mantissa with sqrt(1/2) <= mantissa < sqrt(2) by its bits, and with f = mantissa -
+    1, log(mantissa) = 2 artanh(f / (2 + f)) by its series. Where power is 0, f is the excess itself.
+    """
     one, two, log_two = np.float32(1), np.float32(2), np.float32(np.log(2.0))
     c3, c5, c7, c9 = np.float32(1 / 3), np.float32(1 / 5), np.float32(1 / 7), np.float32(1 / 9)
     for i in range(len(total)):
-        f = mantissa[i] - one
-        f = excess[i] if exponent[i] == 0 else f  # as it was before 1 was added to it
+        bits = np.float32(excess[i] + one).view(np.int32)
+        power = np.int32(np.int32(bits - _SQRT_HALF_BITS) >> 23)
+        mantissa = np.int32(bits - (power << 23)).view(np.float32)
+        f = excess[i] if power == 0 else mantissa - one
         s = f / (two + f)
         z = s * s
         series = one + z * (c3 + z * (c5 + z * (c7 + z * c9)))
-        total[i] += exponent[i] * log_two + two * s * series
+        total[i] += factor * (np.float32(power) * log_two + two * s * series)
 
 
 @_compiled()
-def _add_log1p(total: Array, excess: Array, work: Array) -> None:
-    """Add log(1 + excess), (n,); `work` is (3, n)."""
-    if excess.itemsize != 4:
+def _add_log1p(total: Array, excess: Array, factor: float) -> None:
+    """Add factor * log(1 + excess), (n,)."""
+    if excess.itemsize == 4:
+        _add_log1p_single(total, excess, factor)
+    else:
         for i in range(len(total)):
-            total[i] += np.log1p(excess[i])
-        return
-    value, exponent, mantissa = work[0], work[1], work[2]
-    _add_one(value, excess)
-    _split(value.view(np.int32), exponent, mantissa.view(np.int32))
-    _add_series(total, excess, exponent, mantissa)
+            total[i] += factor * np.log1p(excess[i])
+
+
+@_compiled("contract")
+def _polynomial(out: Array, z: Array, c: Array) -> None:
+    """Evaluate c[0] z + ... + c[7] z^8; no coefficient is negative, hence no digit is lost."""
+    c1, c2, c3, c4, c5, c6, c7, c8 = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
+    for i in range(len(out)):
+        x = z[i]
+        out[i] = x * (c1 + x * (c2 + x * (c3 + x * (c4 + x * (c5 + x * (c6 + x * (c7 + x * c8)))))))
+
+
+@_compiled("contract")
+def _scale(values: Array, factor: float) -> None:
+    for i in range(len(values)):
+        values[i] *= factor
 
 
 @_compiled()
-def _information(total: Array, offset: Array, slope: Array, eigenvalues: Array, excess: Array, work: Array) -> None:
-    """Twice Eq. 11: sum_k log(1 + offset + slope lambda_k), with one logarithm for many factors; (n,).
+def _information(total: Array, offset: Array, slope: Array, eigenvalues: Array, excess: Array) -> None:
+    """Twice Eq. 11: K log(1 + offset) + sum_k log(1 + slope lambda_k); (n,), `slope` is overwritten.
 
-    `excess` is a product of factors less 1, so that a product near 1 keeps its digits. A logarithm is taken where
-    the next factor could make a product overflow.
+    The product of several factors is a polynomial in the slope, so one logarithm serves up to DEGREE of them,
+    as many as cannot overflow in this block. The polynomial is that of the slope over its largest value,
+    whose coefficients are no larger than the largest product.
     """
     limit = 1e36 if total.itemsize == 4 else 1e300
-    largest_offset, largest_slope = np.float64(_largest(offset)), np.float64(_largest(slope))
+    largest = np.float64(_largest(slope))
     total[:] = 0
-    begin = 0
-    while begin < len(eigenvalues):
-        excess[:] = 0
-        bound, end = 1 + largest_offset + largest_slope * eigenvalues[begin], begin + 1
-        while end < len(eigenvalues):
-            bound *= 1 + largest_offset + largest_slope * eigenvalues[end]
-            if bound > limit:
+    _add_log1p(total, offset, total.dtype.type(len(eigenvalues)))
+    if largest == 0:
+        return
+    _scale(slope, total.dtype.type(1 / largest))
+    coefficients, typed = np.empty(DEGREE + 1), np.empty(DEGREE, total.dtype)
+    k = 0
+    while k < len(eigenvalues):
+        coefficients[:] = 0
+        coefficients[0] = 1.0
+        product, count = 1.0, 0
+        while k < len(eigenvalues) and count < DEGREE:
+            root = largest * eigenvalues[k]
+            product *= 1 + root
+            if count > 0 and product > limit:
                 break
-            end += 1
-        while begin + 4 <= end:
-            _multiply_four(excess, offset, slope, eigenvalues[begin:])
-            begin += 4
-        while begin < end:
-            _multiply(excess, offset, slope, eigenvalues[begin])
-            begin += 1
-        _add_log1p(total, excess, work)
+            for power in range(DEGREE, 0, -1):
+                coefficients[power] += root * coefficients[power - 1]
+            count += 1
+            k += 1
+        for power in range(DEGREE):
+            typed[power] = coefficients[power + 1]
+        _polynomial(excess, slope, typed)
+        _add_log1p(total, excess, total.dtype.type(1))
 
 
 # --- Eq. 6 --------------------------------------------------------------------------------------------------
@@ -536,7 +542,7 @@ def _multiply_ratio(product: Array, moment: Array, total: Array) -> None:
 
 
 @_compiled()
-def _write_sources(planes: Array, stride: int, sources: Array) -> None:
+def _write_sources(planes: Array, stride: int, center: bool, sources: Array) -> None:
     """Write what the filters apply to: differences in space and between frames, and the first frame itself."""
     depth, size = planes.shape
     for t in range(depth):
@@ -544,12 +550,15 @@ def _write_sources(planes: Array, stride: int, sources: Array) -> None:
         _difference(sources[2 * t + 1, : size - 1], planes[t, 1:], planes[t])
     for t in range(depth - 1):
         _difference(sources[2 * depth + t], planes[t + 1], planes[t])
-    for i in range(size):
-        sources[3 * depth - 1, i] = planes[0, i]
+    if not center:
+        for i in range(size):
+            sources[3 * depth - 1, i] = planes[0, i]
 
 
 @_compiled()
-def _write_weights(weights: Array, planes: Array, sources: Array, plan: Plan, stride: int, sums: Array, work: Array) -> None:
+def _write_weights(
+    weights: Array, planes: Array, sources: Array, plan: Plan, stride: int, sums: Array, work: Array
+) -> None:
     """Twice the weights of Eq. 11 at `weights`, (n,), block by block."""
     window, flat = plan.window, sources.reshape(-1)
     for start in range(0, len(weights), BLOCK):
@@ -559,30 +568,42 @@ def _write_weights(weights: Array, planes: Array, sources: Array, plan: Plan, st
             quadratic, flat[start:], plan.offsets, plan.begins, plan.filters, work[3, :n], work[4, :n]
         )
         _inner_products(sums[:5, :n], sums[5, : n + window - 1], planes, start, plan.center, window, stride)
-        if plan.center:
-            _center(sums[:5, :n], plan.samples, plan.rounding)
-        _deformation(sums[:5, :n], quadratic, plan, offset, slope)
-        _information(weights[start : start + n], offset, slope, plan.eigenvalues, quadratic, work[3:6, :n])
+        x, y, xx, yy, xy = sums[0, :n], sums[1, :n], sums[2, :n], sums[3, :n], sums[4, :n]
+        for product, one, two in ((xx, x, x), (yy, y, y), (xy, x, y)):
+            _take_means_out(product, one, two, plan.scale, plan.rounding, plan.null)
+        _offset(offset, xx, yy, xy, plan.variance_unit)
+        _slope(slope, offset, xx, xy, quadratic, plan.a2_unit)
+        _information(weights[start : start + n], offset, slope, plan.eigenvalues, quadratic)
 
 
 @_compiled()
-def _multiply_brackets(product: Array, weights: Array, difference: Array, window: int, stride: int, work: Array) -> None:
+def _multiply_brackets(
+    product: Array, weights: Array, difference: Array, window: int, stride: int, work: Array
+) -> None:
     """Multiply by Eq. 6's brackets, (n,), block by block; `weights` and `difference` are planes."""
     for start in range(0, len(product), BLOCK):
         n = min(BLOCK, len(product) - start)
         moment, total, column = work[0, :n], work[1, :n], work[2, : n + window - 1]
         moment[:] = 0
         total[:] = 0
-        _box_product_columns(column, weights[start:], difference[start:], window, stride)
-        _add_box_rows(moment, column, window)
-        _box_columns(column, weights[start:], window, stride)
-        _add_box_rows(total, column, window)
+        _sum_row_products(column, weights[start:], difference[start:], window, stride)
+        _add_columns(moment, column, window)
+        _sum_rows(column, weights[start:], window, stride)
+        _add_columns(total, column, window)
         _multiply_ratio(product[start : start + n], moment, total)
 
 
 @_compiled()
 def log_map(
-    x: Array, y: Array, channel: int, first: int, last: int, plan: Plan, planes: Array, sources: Array, out: Array
+    x: Array,
+    y: Array,
+    channel: int,
+    first: int,
+    last: int,
+    plan: Plan,
+    planes: Array,
+    sources: Array,
+    out: Array,
 ) -> None:
     """Sum log m_j (Eq. 6) over some frames of one channel of two segments.
 
@@ -612,7 +633,7 @@ def log_map(
             frame = min(max(j + t - depth // 2, 0), length - 1)
             extend(x[frame, channel], margin, plan.shift, planes[0, t])
             extend(y[frame, channel], margin, plan.shift, planes[1, t])
-        _write_sources(planes[0], stride, sources)
+        _write_sources(planes[0], stride, plan.center, sources)
         _square_difference(difference, planes[0, depth // 2], planes[1, depth // 2])
         _write_weights(weights[inner : inner + n], planes, sources, plan, stride, sums, work)
         _reflect(weights, height, width, margin)

@@ -177,16 +177,15 @@ def _device(choice: str) -> str:
 
 def _drop_damaged(plan: Plan, store: Store) -> list[str]:
     """Set damaged entries aside, so that they count as missing."""
-    cells = dict.fromkeys(cell.key for cell in plan.cells)
     artifacts = dict.fromkeys(key for keys in plan.artifacts.values() for key in keys)
-    found = [store.discard_damaged(key) for key in cells]
+    found = [store.discard_damaged(key) for key in plan.keys]
     found += [store.discard_damaged(key, artifact=True) for key in artifacts]
     return [reason for reason in found if reason is not None]
 
 
 def _print_plan(table: Table, plan: Plan, store: Store, left: Sequence[str]) -> None:
     total = len(plan.cells)
-    done = sum(store.has(cell.key) for cell in plan.cells)
+    done = sum(store.has(cell.key) for cell in plan.cells if cell.key)
     parts = [f"{left.count(kind)} {label}" for kind, label in _KINDS.items() if kind in left]
     _print(f"{table.name}: {done}/{total} cells are there; left to do: {', '.join(parts) or 'nothing'}")
 
@@ -210,8 +209,8 @@ def _finish(
     frame, damaged = tabulate(table, plan, store, scale, data)
     checks = judge(table, frame, scale) if data == "simulated" else []
     record = provenance(table, scale, plan, corpora, store, options, checks, time.monotonic() - begin)
-    written = emit(table, frame, scale, options.out, data, record)
-    _print(to_markdown(table, frame, scale))
+    written = emit(table, frame, scale, options.out, data, record, plan.reasons)
+    _print(to_markdown(table, frame, scale, plan.reasons))
     for check in checks:
         verdict = "holds" if check["holds"] else "DOES NOT HOLD"
         numbers = f"{check['value']:.1f} [{check['ci_low']:.1f}, {check['ci_high']:.1f}]"
@@ -241,4 +240,3 @@ def _print(text: str) -> None:
 
 def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
-

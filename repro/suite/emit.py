@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["emit", "to_latex", "to_markdown"]
 
+_NO_REASONS: Mapping[str, str] = {}
 _SIMULATED = "Simulated data: values are not comparable with the paper's, orderings are."
 
 
 def emit(
-    table: Table, frame: pd.DataFrame, scale: Scale, out: Path, data: str, provenance: Mapping[str, Any]
+    table: Table,
+    frame: pd.DataFrame,
+    scale: Scale,
+    out: Path,
+    data: str,
+    provenance: Mapping[str, Any],
+    reasons: Mapping[str, str] = _NO_REASONS,
 ) -> list[Path]:
     """Write everything a table emits.
 
@@ -36,6 +43,8 @@ def emit(
     data : {"simulated", "licensed"}
     provenance : mapping
         Written as JSON.
+    reasons : mapping of row to str
+        Why rows could not be computed; told below the table.
 
     Returns
     -------
@@ -45,8 +54,8 @@ def emit(
     folder = out / "tables" / data
     texts = {
         ".csv": frame.to_csv(index=False, lineterminator="\n"),
-        ".md": to_markdown(table, frame, scale),
-        ".tex": to_latex(table, frame, scale),
+        ".md": to_markdown(table, frame, scale, reasons),
+        ".tex": to_latex(table, frame, scale, reasons),
         ".json": json.dumps(provenance, indent=1, sort_keys=True, default=str) + "\n",
     }
     written = []
@@ -80,7 +89,7 @@ def _plot(table: Table, frame: pd.DataFrame, folder: Path) -> list[Path]:
     return written
 
 
-def _notes(frame: pd.DataFrame, scale: Scale) -> list[str]:
+def _notes(frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str]) -> list[str]:
     """Sentences below the table: what the numbers are and what is missing."""
     notes = []
     if (frame["data"] == "simulated").any():
@@ -93,6 +102,7 @@ def _notes(frame: pd.DataFrame, scale: Scale) -> list[str]:
     missing = frame[frame.cells_done < frame.cells_total]
     if len(missing):
         notes.append(f"INCOMPLETE: {missing.row.nunique()} of {frame.row.nunique()} rows lack cells (marked *).")
+    notes += [f"{row}: cannot be computed on this data, as {reason}." for row, reason in reasons.items()]
     return notes
 
 
@@ -141,7 +151,7 @@ def _header(table: Table) -> list[str]:
     return header
 
 
-def to_markdown(table: Table, frame: pd.DataFrame, scale: Scale) -> str:
+def to_markdown(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str] = _NO_REASONS) -> str:
     """Return the table as Markdown that also reads well as plain text."""
     header, shaped = _header(table), _shaped(table, frame)
     body = [cells for published, cells in shaped if published]
@@ -154,14 +164,14 @@ def to_markdown(table: Table, frame: pd.DataFrame, scale: Scale) -> str:
         lines.append("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |")
         if number == 0:
             lines.append("|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join([*lines, "", *(f"{note}  " for note in _notes(frame, scale))]).rstrip() + "\n"
+    return "\n".join([*lines, "", *(f"{note}  " for note in _notes(frame, scale, reasons))]).rstrip() + "\n"
 
 
 _LATEX = str.maketrans({"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "→": r"$\rightarrow$", "–": "--"})
 _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 
 
-def to_latex(table: Table, frame: pd.DataFrame, scale: Scale) -> str:
+def to_latex(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str] = _NO_REASONS) -> str:
     r"""Return a booktabs table and one ``\newcommand`` for each number, to be quoted in running text."""
     macros: list[str] = []
     main = frame[frame["aggregate"] == "subject_mean"].set_index(["row", "column"])
@@ -188,7 +198,7 @@ def to_latex(table: Table, frame: pd.DataFrame, scale: Scale) -> str:
     header = [text.translate(_LATEX) for text in _header(table)]
     lines = [" & ".join(cells) + r" \\" for published, cells in shaped if published]
     ours = [" & ".join(cells) + r" \\" for published, cells in shaped if not published]
-    caption = " ".join([table.caption, *_notes(frame, scale)]).translate(_LATEX)
+    caption = " ".join([table.caption, *_notes(frame, scale, reasons)]).translate(_LATEX)
     return "\n".join(
         [
             f"% {table.name}: needs booktabs",

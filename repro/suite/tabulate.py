@@ -90,7 +90,7 @@ def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) ->
 def _read(plan: Plan, store: Store) -> tuple[dict[str, CellPredictions], list[str]]:
     available: dict[str, CellPredictions] = {}
     damaged: list[str] = []
-    for key in dict.fromkeys(cell.key for cell in plan.cells):
+    for key in plan.keys:
         if not store.has(key):
             continue
         try:

@@ -31,13 +31,21 @@ _COST = {"input frame": 1 / 900, "pretext image": 0.0045, "training image": 0.00
 
 @dataclass(frozen=True)
 class Cell:
-    """One stored prediction: a row's method on one input, one fold, one repetition."""
+    """One stored prediction: a row's method on one input, one fold, one repetition.
+
+    ``reason`` tells why it cannot be computed on this data; the key is then empty.
+    """
 
     row: str
     input: str
     fold: int
     repetition: int
     key: str
+    reason: str = ""
+
+
+class NotPossible(ValueError):
+    """A row cannot be computed on this data; the table says why."""
 
 
 class Corpus:
@@ -97,15 +105,21 @@ class Corpus:
         raise ValueError(f"protocol {protocol!r} is not one of 'leave_one_subject_out', 'grouped_k_fold'")
 
     def videos_of_share(self, share: float, train_subjects: Sequence[str], repetition: int) -> list[str]:
-        """Choose a share of the videos, from training subjects only (decision D18)."""
+        """Choose a share of the videos, from training subjects only (decision D18).
+
+        Raises
+        ------
+        NotPossible
+            If the training subjects have too few.
+        """
         records = self.dataset.records
-        index = share_of_videos(
-            [r.video for r in records],
-            [r.subject for r in records],
-            train_subjects,
-            share,
-            seed_from("share", self.dataset.name, repetition),
-        )
+        seed = seed_from("share", self.dataset.name, repetition)
+        try:
+            index = share_of_videos(
+                [r.video for r in records], [r.subject for r in records], train_subjects, share, seed
+            )
+        except ValueError as error:
+            raise NotPossible(str(error)) from error
         return sorted(records[i].video for i in index)
 
     def pspi(self) -> Mapping[str, int] | None:
@@ -129,6 +143,16 @@ class Plan:
     excluded: Mapping[str, list[Exclusion]]
     artifacts: Mapping[str, tuple[str, ...]]
 
+    @property
+    def keys(self) -> list[str]:
+        """Keys of the cells that can be computed, each once."""
+        return list(dict.fromkeys(cell.key for cell in self.cells if cell.key))
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why a row's cells cannot all be computed, for the rows for which that is so."""
+        return {cell.row: cell.reason for cell in reversed(self.cells) if cell.reason}
+
     def remaining(self, store: Store, *, shard: tuple[int, int] = (1, 1), always: bool = False) -> list[Task]:
         """Return the tasks whose files are missing and that a missing cell needs, in an order that can be run.
 
@@ -141,7 +165,7 @@ class Plan:
             Run cells and pretext networks again even if they are there.
         """
         by_id = {task.id: task for task in self.tasks}
-        unique = list(dict.fromkeys(cell.key for cell in self.cells))
+        unique = self.keys
         wanted = [key for key in unique[shard[0] - 1 :: shard[1]] if always or not store.has(key)]
         needed: dict[str, Task] = {}
         stack = [f"cell-{key}" for key in wanted]
@@ -208,8 +232,11 @@ class _Planner:
                 for split in corpus.folds(self.table.protocol, self.scale.n_folds):
                     for kind in kinds:
                         spec = replace(self.scale.input, kind=kind)
-                        key = self._cell(row, corpus, spec, split, repetition)
-                        cells.append(Cell(row.label, kind, split.fold, repetition, key))
+                        place = (row.label, kind, split.fold, repetition)
+                        try:
+                            cells.append(Cell(*place, self._cell(row, corpus, spec, split, repetition)))
+                        except NotPossible as error:
+                            cells.append(Cell(*place, "", str(error)))
         return Plan(
             tuple(cells),
             (*self.inputs.values(), *self.pretexts.values(), *self.fillers.values()),

@@ -151,7 +151,9 @@ def test_latex_has_a_macro_for_each_number(tmp_path):
 def test_every_published_number_has_its_row_and_every_row_its_number():
     frame = published()
     assert not frame.duplicated(["table", "row", "column"]).any()
-    declared = {(TABLE.name, r.label, c.label) for r in TABLE.rows for c in TABLE.columns if r.published and c.published}
+    declared = {
+        (TABLE.name, r.label, c.label) for r in TABLE.rows for c in TABLE.columns if r.published and c.published
+    }
     assert {tuple(row) for row in frame[["table", "row", "column"]].itertuples(index=False)} == declared
     assert published_value("table4", "BioVid → UNBC-McMaster", "Pain AUC") is None
 

@@ -135,6 +135,14 @@ def test_a_pretext_must_not_see_its_whole_target():
         plan(table=replace(TABLE4, rows=(row,)))
 
 
+def test_a_share_that_the_training_subjects_lack_blocks_its_row_only():
+    made = plan(scale=replace(SCALE, n_folds=2), data=corpora(n_subjects=3))
+    blocked = {cell.row for cell in made.cells if cell.reason}
+    assert blocked == {row.label for row in TABLE4.rows if "50%" in row.label} == set(made.reasons)
+    assert all("lower the share" in reason for reason in made.reasons.values())
+    assert all(bool(cell.key) != bool(cell.reason) for cell in made.cells)
+
+
 def test_what_is_left_shrinks_and_is_divided_among_shards(tmp_path):
     store = Store(tmp_path)
     made = plan(store=tmp_path)

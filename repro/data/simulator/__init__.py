@@ -1,8 +1,8 @@
 """Simulated face videos with pain, written in the layouts of UNBC-McMaster and BioVid.
 
-Faces are rendered from a parametric head whose muscles follow the Facial Action Coding System, so that every frame's action units and
-its PSPI are known. They stand in for the licensed datasets: they show that a method runs and which of two methods is better, not how
-well it would do on people.
+Faces are rendered from a parametric head whose muscles follow the Facial Action Coding System, so that every frame's
+action units and its PSPI are known. They stand in for the licensed datasets: they show that a method runs and which
+of two methods is better, not how well it would do on people.
 """
 
 from repro.data.simulator.dataset import Actor, SequenceSpec, finish, plan, prepare, simulate, simulate_subject

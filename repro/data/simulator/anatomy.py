@@ -1,8 +1,8 @@
 """The shape of the head: a surface over azimuth and elevation around the centre of the skull.
 
-Head coordinates are centimetres: x to the subject's left (image right), y up, z towards the camera; the pupils lie at y = 0 and
-the ear canals near z = 0. The surface is a grid: columns are azimuth, rows elevation from the vertex to below the chin. The grid is
-bent so that one row runs along the line where the lips meet; there the mouth can open.
+Head coordinates are centimetres: x to the subject's left (image right), y up, z towards the camera; the pupils lie at
+y = 0 and the ear canals near z = 0. The surface is a grid: columns are azimuth, rows elevation from the vertex to
+below the chin. The grid is bent so that one row runs along the line where the lips meet; there the mouth can open.
 """
 
 from __future__ import annotations
@@ -54,9 +54,18 @@ def primitives(s: dict[str, float]) -> np.ndarray:
         sdf.ellipsoid((0, 2.45, -0.9), (hw, s["head_height"], 9.35), 1.0),
         sdf.ellipsoid((0, 4.1, 3.3), (hw - 1.6, 4.4, 5.35), 2.5),
         sdf.ellipsoid((0, -3.2 * f, 2.4), (s["face_width"] + fat * 0.8, 7.0 * f, 6.2), 2.4),
-        sdf.capsule((hw - 1.95, 0.5, 0.6), (s["jaw_width"] - 0.15, s["jaw_height"], 1.9), (1.25, s["jaw_round"] + fat), 2.2),
-        sdf.capsule((s["jaw_width"] - 0.2, s["jaw_height"], 2.0), (s["chin_width"], s["chin_height"] * f + 0.1, s["chin_depth"] - 1.1), (s["jaw_round"] + fat, 1.2), 2.6),
-        sdf.ellipsoid((0, s["chin_height"] * f + 0.1, s["chin_depth"] - 0.65), (s["chin_width"] + 1.0, 1.15, 1.35), 1.8),
+        sdf.capsule(
+            (hw - 1.95, 0.5, 0.6), (s["jaw_width"] - 0.15, s["jaw_height"], 1.9), (1.25, s["jaw_round"] + fat), 2.2
+        ),
+        sdf.capsule(
+            (s["jaw_width"] - 0.2, s["jaw_height"], 2.0),
+            (s["chin_width"], s["chin_height"] * f + 0.1, s["chin_depth"] - 1.1),
+            (s["jaw_round"] + fat, 1.2),
+            2.6,
+        ),
+        sdf.ellipsoid(
+            (0, s["chin_height"] * f + 0.1, s["chin_depth"] - 0.65), (s["chin_width"] + 1.0, 1.15, 1.35), 1.8
+        ),
         sdf.ellipsoid((s["cheek_width"], -1.9, 4.6), (s["cheek_volume"], 1.6, 2.4), 2.2),
         sdf.ellipsoid((3.7, -4.8, 3.6), (2.3 + fat, 3.0, 3.0), 2.4),
         sdf.ellipsoid((3.2, -4.5, 6.0), (1.8 + fat, 2.2, 1.75 + 0.8 * fat), 1.8),
@@ -74,14 +83,20 @@ def primitives(s: dict[str, float]) -> np.ndarray:
         sdf.ellipsoid((0.56, base + 0.06 + 0.1 * s["nose_up"], tip - 1.30), (0.30, 0.20, 0.55), 0.22, carve=True),
         # Philtrum and lips.
         sdf.capsule((0, base - 0.25, 9.55), (0, my + 0.75, 9.55), (0.22, 0.30), 0.55, carve=True),
-        sdf.capsule((0.42, my + 0.36, 8.92), (s["mouth_half"] * 0.92, my + 0.05, 7.75), (0.40 + 0.25 * s["lip_up"], 0.30), 0.55),
+        sdf.capsule(
+            (0.42, my + 0.36, 8.92), (s["mouth_half"] * 0.92, my + 0.05, 7.75), (0.40 + 0.25 * s["lip_up"], 0.30), 0.55
+        ),
         sdf.ellipsoid((0, my + 0.22, 9.05), (0.5, 0.34, 0.45), 0.4),
-        sdf.capsule((0.45, my - 0.48, 8.78), (s["mouth_half"] * 0.85, my - 0.15, 7.75), (0.40 + 0.25 * s["lip_low"], 0.30), 0.55),
+        sdf.capsule(
+            (0.45, my - 0.48, 8.78), (s["mouth_half"] * 0.85, my - 0.15, 7.75), (0.40 + 0.25 * s["lip_low"], 0.30), 0.55
+        ),
         sdf.capsule((0, my - 1.55, 9.55), (1.4, my - 1.45, 9.0), (0.45, 0.35), 0.9, carve=True),
         # The corner's dimple and the line where the lips meet.
         sdf.ellipsoid((s["mouth_half"] + 0.2, my + 0.05, 8.5), (0.22, 0.22, 0.45), 0.5, carve=True),
-        sdf.capsule((0, my + 0.02, 10.05), (s["mouth_half"] * 0.96, my + s["mouth_curve"], 8.25), (0.30, 0.12), 0.35, carve=True),
-    ]  # fmt: skip
+        sdf.capsule(
+            (0, my + 0.02, 10.05), (s["mouth_half"] * 0.96, my + s["mouth_curve"], 8.25), (0.30, 0.12), 0.35, carve=True
+        ),
+    ]
     return np.array(rows, float)
 
 

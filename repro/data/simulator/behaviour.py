@@ -1,6 +1,7 @@
 """What people do over time: pain, talking, smiling, blinking, moving the head; and how it would be coded.
 
-All time courses are continuous intensities; the FACS codes are their roundings, and PSPI follows from the codes by its formula.
+All time courses are continuous intensities; the FACS codes are their roundings, and PSPI follows from the codes by
+its formula.
 """
 
 from __future__ import annotations
@@ -80,7 +81,20 @@ def sample_temper(identity: Identity, domain: Domain, seed: int, index: int) -> 
     """Draw the habits of one person."""
     rng = identity.rng("temper")
     still = stratified(seed, index * 5, domain.name, "responder") < domain.non_responders
-    base = {"AU4": 0.75, "AU6": 0.75, "AU7": 0.70, "AU9": 0.40, "AU10": 0.60, "AU43": 0.65, "AU25": 0.55, "AU20": 0.30, "AU26": 0.20, "AU12": 0.10, "AU15": 0.10, "AU1": 0.08}
+    base = {
+        "AU4": 0.75,
+        "AU6": 0.75,
+        "AU7": 0.70,
+        "AU9": 0.40,
+        "AU10": 0.60,
+        "AU43": 0.65,
+        "AU25": 0.55,
+        "AU20": 0.30,
+        "AU26": 0.20,
+        "AU12": 0.10,
+        "AU15": 0.10,
+        "AU1": 0.08,
+    }
     style = {name: float(np.clip(weight * rng.lognormal(0, 0.28), 0, 1.2)) for name, weight in base.items()}
     return Temper(
         reactivity=float(domain.reactivity * (rng.uniform(0.02, 0.15) if still else rng.uniform(0.65, 1.30))),
@@ -125,23 +139,34 @@ class _Stage:
 
     @property
     def seconds(self) -> float:
+        """Length of the sequence."""
         return self.n / self.fps
 
     def add(self, name: str, course: np.ndarray) -> None:
+        """Let an action follow `course` where that is stronger than what it does already."""
         self.level[name] = np.maximum(self.level.get(name, np.zeros(self.n)), course)
 
     def get(self, name: str) -> np.ndarray:
+        """Return the course of an action."""
         return self.level.get(name, np.zeros(self.n))
 
 
-def _hurt(stage: _Stage, temper: Temper, strength: float, start: float, *, apex: float, onset: float, offset: float) -> None:
+def _hurt(
+    stage: _Stage, temper: Temper, strength: float, start: float, *, apex: float, onset: float, offset: float
+) -> None:
     """Play one episode of pain of a given strength (about 0..1)."""
     rng = stage.rng
     course = envelope(stage.time, start, onset, apex, offset)
     tremble = 1 + 0.10 * wander(rng, stage.n, stage.fps, 0.4, 1)[:, 0]
     for name, weight in temper.style.items():
         lag = rng.normal(0, 0.10)
-        part = envelope(stage.time, start + lag, onset * rng.uniform(0.8, 1.2), apex * rng.uniform(0.8, 1.15), offset * rng.uniform(0.8, 1.2))
+        part = envelope(
+            stage.time,
+            start + lag,
+            onset * rng.uniform(0.8, 1.2),
+            apex * rng.uniform(0.8, 1.15),
+            offset * rng.uniform(0.8, 1.2),
+        )
         peak = 5.2 * strength * weight * float(np.clip(rng.normal(1.0, 0.22), 0.3, 1.7))
         if name == "AU43":
             # Eyes close in strong pain only, and then all the way.
@@ -276,9 +301,13 @@ def _finish(stage: _Stage, identity: Identity, domain: Domain, temper: Temper) -
         tilt = domain.asymmetry * float(np.clip(identity.asymmetry.get(name, 0.0) + rng.normal(0, 0.06), -0.6, 0.6))
         if name in ("AU25", "AU26", "AU18", "AU17"):
             tilt *= 0.2
+        elif name == "AU43":
+            tilt *= 0.3
         for side, sign in (("L", 1), ("R", -1)):
             share = min(1.0, 1 + sign * tilt)
-            activation[:, CHANNELS.index(name + side)] = share * np.clip(visible(level / 5) * (1.0 if name == "AU43" else domain.expressiveness), 0, 1.2)
+            activation[:, CHANNELS.index(name + side)] = share * np.clip(
+                visible(level / 5) * (1.0 if name == "AU43" else domain.expressiveness), 0, 1.2
+            )
     angles, move = _pose(stage, domain, temper)
     gaze = _gaze(stage)
     # Eyes hold their target while the head turns.
@@ -303,7 +332,9 @@ def unbc_script(identity: Identity, domain: Domain, temper: Temper, n_frames: in
     return _finish(stage, identity, domain, temper)
 
 
-def biovid_script(identity: Identity, domain: Domain, temper: Temper, n_frames: int, level: int, *names: str | int) -> Script:
+def biovid_script(
+    identity: Identity, domain: Domain, temper: Temper, n_frames: int, level: int, *names: str | int
+) -> Script:
     """Write one video of a heat stimulus of class `level`, 0 (none) to 4."""
     rng = stream(identity.seed, identity.key, "video", level, *names)
     stage = _Stage(rng, n_frames, domain.fps)
@@ -312,10 +343,26 @@ def biovid_script(identity: Identity, domain: Domain, temper: Temper, n_frames: 
     if rng.random() < chance:
         strength = float(np.clip(temper.reactivity * (0.10 + 0.15 * level) * rng.uniform(0.6, 1.35), 0, 1.1))
         start = temper.delay + rng.normal(0.0, 0.4)
-        _hurt(stage, temper, strength, start * share, onset=rng.uniform(0.4, 1.0) * share, apex=rng.uniform(0.8, 2.4) * share, offset=rng.uniform(0.6, 1.5))
+        _hurt(
+            stage,
+            temper,
+            strength,
+            start * share,
+            onset=rng.uniform(0.4, 1.0) * share,
+            apex=rng.uniform(0.8, 2.4) * share,
+            offset=rng.uniform(0.6, 1.5),
+        )
     elif rng.random() < 0.10:
         # People frown or squint for reasons of their own.
-        _hurt(stage, temper, rng.uniform(0.12, 0.35) * min(1.0, 0.3 + temper.reactivity), rng.uniform(0, 4) * share, onset=0.5, apex=rng.uniform(0.3, 1.5), offset=0.6)
+        _hurt(
+            stage,
+            temper,
+            rng.uniform(0.12, 0.35) * min(1.0, 0.3 + temper.reactivity),
+            rng.uniform(0, 4) * share,
+            onset=0.5,
+            apex=rng.uniform(0.3, 1.5),
+            offset=0.6,
+        )
         stage.guard *= 0.3
     _distract(stage, temper, domain.distraction)
     return _finish(stage, identity, domain, temper)

@@ -20,7 +20,14 @@ def subject_light(identity: Identity, camera: Camera) -> Light:
     rng = identity.rng("light")
     turned = np.asarray(camera.key_direction) + rng.normal(0, camera.light_spread, 3)
     tint = np.exp(rng.normal(0, 0.02, 3))
-    return Light(tuple(turned), tuple(np.asarray(camera.key) * tint), camera.fill_direction, camera.fill, camera.sky, camera.ground)
+    return Light(
+        tuple(turned),
+        tuple(np.asarray(camera.key) * tint),
+        camera.fill_direction,
+        camera.fill,
+        camera.sky,
+        camera.ground,
+    )
 
 
 class Shot:
@@ -46,7 +53,9 @@ class Shot:
         # People of one subject's recordings sit in about the same place.
         seat = identity.rng("seat").normal(0, c.framing, 2) + 0.4 * rng.normal(0, c.framing, 2)
         scale = self.rows / (c.view * float(np.exp(identity.rng("distance").normal(0, 0.05))))
-        self.pose = np.array([scale, c.offset[0] * self.columns + seat[0] * self.rows, (c.offset[1] + seat[1]) * self.rows, c.distance])
+        self.pose = np.array(
+            [scale, c.offset[0] * self.columns + seat[0] * self.rows, (c.offset[1] + seat[1]) * self.rows, c.distance]
+        )
         self.grey = bool(identity.rng("film").random() < c.grey)
         self.noise_rng = stream(identity.seed, identity.key, "noise", *names)
         self.background = backdrop(identity, domain, self.rows, self.columns)
@@ -78,7 +87,15 @@ class Shot:
         dy, dx = self.noise_rng.integers(0, 40, 2)
         grain = self._grain[dy : dy + self.height, dx : dx + self.width]
         stored = np.empty(image.shape, np.uint8)
-        kernels.develop(image, self._vignette, self._table, 0.0 if self.grey else self.camera.saturation, grain, self.camera.noise, stored)
+        kernels.develop(
+            image,
+            self._vignette,
+            self._table,
+            0.0 if self.grey else self.camera.saturation,
+            grain,
+            self.camera.noise,
+            stored,
+        )
         if self.camera.jpeg:
             code = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, self.camera.jpeg])[1]
             stored = cv2.imdecode(code, cv2.IMREAD_COLOR)

@@ -62,8 +62,8 @@ def plan(
 ) -> list[SequenceSpec]:
     """List the sequences of a dataset without rendering any.
 
-    A subject's sequences do not depend on the number of subjects, nor a sequence on the number of sequences, so that a dataset can
-    grow.
+    A subject's sequences do not depend on the number of subjects, nor a sequence on the number of sequences, so that
+    a dataset can grow.
 
     Parameters
     ----------
@@ -72,7 +72,8 @@ def plan(
         At least 1. BioVid's videos go round the five classes, so that a multiple of 5 is balanced.
     seed : int
     frames : int, optional
-        Median length of a sequence (UNBC), at least 48, or length of a video (BioVid), at least 2; the domain's by default.
+        Median length of a sequence (UNBC), at least 48, or length of a video (BioVid), at least 2; the domain's by
+        default.
 
     Returns
     -------
@@ -84,7 +85,9 @@ def plan(
         If a number is out of range.
     """
     if n_subjects < 1 or videos_per_subject < 1:
-        raise ValueError(f"n_subjects and videos_per_subject must be at least 1, got {n_subjects} and {videos_per_subject}")
+        raise ValueError(
+            f"n_subjects and videos_per_subject must be at least 1, got {n_subjects} and {videos_per_subject}"
+        )
     specs: list[SequenceSpec] = []
     names: set[str] = set()
     for index in range(n_subjects):
@@ -110,7 +113,9 @@ def _subject_name(domain: Domain, seed: int, index: int, taken: set[str]) -> str
             return name
 
 
-def _sequences(domain: Domain, seed: int, index: int, subject: str, count: int, frames: int | None) -> list[SequenceSpec]:
+def _sequences(
+    domain: Domain, seed: int, index: int, subject: str, count: int, frames: int | None
+) -> list[SequenceSpec]:
     if domain.name == "biovid":
         length = domain.frames if frames is None else frames
         if length < 2:
@@ -142,13 +147,24 @@ def _sequences(domain: Domain, seed: int, index: int, subject: str, count: int, 
 
 def _parameters(domain: Domain, seed: int, size: int | None, frames: int | None) -> dict[str, object]:
     return {
-        "generator": GENERATOR_VERSION, "domain": domain.name, "seed": seed, "size": domain.size if size is None else size,
-        "frames": domain.frames if frames is None else frames, "parameters": json.loads(json.dumps(dataclasses.asdict(domain))),
-    }  # fmt: skip
+        "generator": GENERATOR_VERSION,
+        "domain": domain.name,
+        "seed": seed,
+        "size": domain.size if size is None else size,
+        "frames": domain.frames if frames is None else frames,
+        "parameters": json.loads(json.dumps(dataclasses.asdict(domain))),
+    }
 
 
 def prepare(
-    domain: Domain, root: str | os.PathLike[str], *, n_subjects: int, videos_per_subject: int, seed: int = 0, size: int | None = None, frames: int | None = None
+    domain: Domain,
+    root: str | os.PathLike[str],
+    *,
+    n_subjects: int,
+    videos_per_subject: int,
+    seed: int = 0,
+    size: int | None = None,
+    frames: int | None = None,
 ) -> list[SequenceSpec]:
     """Mark a root as simulated, not yet complete, and return its plan; call it before `simulate_subject`.
 
@@ -164,7 +180,9 @@ def prepare(
     if marker.exists():
         _check_marker(marker, wanted, n_subjects, videos_per_subject)
     elif base.is_dir() and any(entry.name in ("Images", "PartA") for entry in base.iterdir()):
-        raise ValueError(f"{base}: holds a dataset without {MARKER}; give an empty folder, so that real and simulated data do not mix")
+        raise ValueError(
+            f"{base}: holds a dataset without {MARKER}; give an empty folder, so that real and simulated data do not mix"
+        )
     for left in base.glob(".partial-*"):
         shutil.rmtree(left, ignore_errors=True)
     base.mkdir(parents=True, exist_ok=True)
@@ -187,23 +205,40 @@ def _check_marker(marker: Path, wanted: dict[str, object], n_subjects: int, vide
         raise ValueError(f"{marker}: cannot be read ({error}); remove the folder and simulate again") from error
     differing = [key for key, value in wanted.items() if found.get(key) != value]
     if differing:
-        raise ValueError(f"{marker}: written with another {', '.join(differing)}; give an empty folder or remove this one")
+        raise ValueError(
+            f"{marker}: written with another {', '.join(differing)}; give an empty folder or remove this one"
+        )
     if counts[0] > n_subjects or counts[1] > videos:
-        raise ValueError(f"{marker}: holds {counts[0]} subjects x {counts[1]} videos, more than the {n_subjects} x {videos} asked for; give another folder")
+        raise ValueError(
+            f"{marker}: holds {counts[0]} subjects x {counts[1]} videos, more than the {n_subjects} x {videos} asked for; give another folder"
+        )
 
 
-def _mark(base: Path, wanted: dict[str, object], specs: list[SequenceSpec], n_subjects: int, videos: int, *, complete: bool) -> None:
+def _mark(
+    base: Path, wanted: dict[str, object], specs: list[SequenceSpec], n_subjects: int, videos: int, *, complete: bool
+) -> None:
     content = {
-        **wanted, "n_subjects": n_subjects, "videos_per_subject": videos, "n_sequences": len(specs),
-        "n_frames": sum(spec.n_frames for spec in specs), "complete": complete,
-    }  # fmt: skip
+        **wanted,
+        "n_subjects": n_subjects,
+        "videos_per_subject": videos,
+        "n_sequences": len(specs),
+        "n_frames": sum(spec.n_frames for spec in specs),
+        "complete": complete,
+    }
     temporary = base / f".{MARKER}-{os.getpid()}"
     temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     temporary.replace(base / MARKER)
 
 
 def finish(
-    domain: Domain, root: str | os.PathLike[str], *, n_subjects: int, videos_per_subject: int, seed: int = 0, size: int | None = None, frames: int | None = None
+    domain: Domain,
+    root: str | os.PathLike[str],
+    *,
+    n_subjects: int,
+    videos_per_subject: int,
+    seed: int = 0,
+    size: int | None = None,
+    frames: int | None = None,
 ) -> Path:
     """Check that every sequence is there and mark the root as complete.
 
@@ -216,7 +251,9 @@ def finish(
     specs = plan(domain, n_subjects, videos_per_subject, seed, frames=frames)
     missing = [spec.name for spec in specs if not is_done(domain, base, spec)]
     if missing:
-        raise ValueError(f"{base}: {len(missing)} of {len(specs)} sequences are missing, such as {missing[0]}; simulate again to complete them")
+        raise ValueError(
+            f"{base}: {len(missing)} of {len(specs)} sequences are missing, such as {missing[0]}; simulate again to complete them"
+        )
     _mark(base, _parameters(domain, seed, size, frames), specs, n_subjects, videos_per_subject, complete=True)
     return base
 
@@ -243,8 +280,8 @@ def simulate_subject(
 ) -> None:
     """Write the sequences of one subject that are not there yet: the unit of parallel work.
 
-    Call `prepare` before and `finish` after all subjects. The files do not depend on the order of subjects or the number of
-    processes. OpenCV is limited to one thread while this runs.
+    Call `prepare` before and `finish` after all subjects. The files do not depend on the order of subjects or the
+    number of processes. OpenCV is limited to one thread while this runs.
 
     Parameters
     ----------
@@ -267,7 +304,9 @@ def simulate_subject(
     import cv2
 
     base = Path(root)
-    specs = [s for s in plan(domain, n_subjects, videos_per_subject, seed, frames=frames) if s.subject_index == subject_index]
+    specs = [
+        s for s in plan(domain, n_subjects, videos_per_subject, seed, frames=frames) if s.subject_index == subject_index
+    ]
     todo = [spec for spec in specs if not is_done(domain, base, spec)]
     if not todo:
         return
@@ -341,7 +380,9 @@ class Actor:
             writers.write_unbc(root, spec.subject, spec.name, images, marks, script, self._ratings(spec, script))
         else:
             shape = shot.height, shot.width
-            writers.write_biovid(root, spec.subject, spec.name, images, marks, script, self._poses(script), shape, self.domain.fps)
+            writers.write_biovid(
+                root, spec.subject, spec.name, images, marks, script, self._poses(script), shape, self.domain.fps
+            )
 
     def _ratings(self, spec: SequenceSpec, script: Script) -> dict[str, float]:
         """Return sequence ratings that agree, roughly, with what the face shows."""
@@ -407,7 +448,13 @@ def simulate(
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
-    options = {"n_subjects": n_subjects, "videos_per_subject": videos_per_subject, "seed": seed, "size": size, "frames": frames}
+    options = {
+        "n_subjects": n_subjects,
+        "videos_per_subject": videos_per_subject,
+        "seed": seed,
+        "size": size,
+        "frames": frames,
+    }
     specs = prepare(domain, root, **options)  # type: ignore[arg-type]
     base = Path(root)
     pending = sorted({s.subject_index for s in specs if not is_done(domain, base, s)})

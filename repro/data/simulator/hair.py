@@ -47,7 +47,13 @@ def hairline(identity: Identity, azimuth: np.ndarray, elevation: np.ndarray) -> 
     rng = identity.rng("hairline")
     wave = sum(rng.normal(0, 0.35) * np.sin(azimuth * f + rng.uniform(0, 6.3)) for f in (0.09, 0.16, 0.31))
     a = np.abs(azimuth)
-    front = 37.0 + rng.normal(0, 1.8) + identity.recession * np.exp(-(((a - 30) / 14) ** 2)) + 0.35 * identity.recession + wave
+    front = (
+        37.0
+        + rng.normal(0, 1.8)
+        + identity.recession * np.exp(-(((a - 30) / 14) ** 2))
+        + 0.35 * identity.recession
+        + wave
+    )
     front -= identity.fringe * (17.0 + 2 * wave) * np.exp(-((a / 58) ** 6))
     low = np.where(a < 82, -5.0 + rng.normal(0, 3.0), -30.0)
     side_shift = 0.0
@@ -79,7 +85,9 @@ def scalp(identity: Identity, azimuth: np.ndarray, elevation: np.ndarray, texel:
     strand = np.zeros(azimuth.shape, np.float32)
     for frequency, amplitude in ((0.5, 0.75), (1.0, 0.6), (3.0, 0.6)):
         weight = float(np.clip(0.9 / frequency / texel * 0.5, 0.0, 1.0))
-        strand += amplitude * weight * noise.sample(noise.lattice(rng, stretch=6.0), angle * frequency + wobble, radius * 0.5)
+        strand += (
+            amplitude * weight * noise.sample(noise.lattice(rng, stretch=6.0), angle * frequency + wobble, radius * 0.5)
+        )
     ragged = 1.1 if identity.style != "buzz" else 0.5
     softness = 2.0 if identity.style in ("buzz", "bald") else 1.2
     alpha = _smooth(inside + ragged * strand, -softness, softness + 1.2)
@@ -96,7 +104,9 @@ def scalp(identity: Identity, azimuth: np.ndarray, elevation: np.ndarray, texel:
     return Scalp(alpha, np.maximum(thickness, 0.0), strand, inside)
 
 
-def curtain(identity: Identity, points: np.ndarray, texel: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+def curtain(
+    identity: Identity, points: np.ndarray, texel: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
     """Return hair that hangs from the head of people with long hair.
 
     Returns
@@ -114,7 +124,11 @@ def curtain(identity: Identity, points: np.ndarray, texel: float) -> tuple[np.nd
     y = 4.0 + (bottom - 4.0) * v + 0 * u
     hw = identity.shape["head_width"] + 1.0
     drop = _smooth(-y, -2.0, 9.0)
-    out = hw + (0.35 if long else 0.9) * np.sin(np.pi * np.clip(v, 0, 1)) - (1.4 if not long else 0.3) * drop * _smooth(v, 0.55, 1.0) * (1 - 0.5 * long)
+    out = (
+        hw
+        + (0.35 if long else 0.9) * np.sin(np.pi * np.clip(v, 0, 1))
+        - (1.4 if not long else 0.3) * drop * _smooth(v, 0.55, 1.0) * (1 - 0.5 * long)
+    )
     ragged = noise.sample(noise.lattice(rng), 0 * u + v * 14, 0 * u + np.sign(u) * 40 + 50)
     front = 64.0 - (16.0 if long else 10.0) * drop + rng.normal(0, 3) + 3.5 * ragged * drop
     azimuth = np.sign(u) * (180 - (180 - front) * np.abs(u) ** 0.7)
@@ -122,18 +136,32 @@ def curtain(identity: Identity, points: np.ndarray, texel: float) -> tuple[np.nd
     angle = np.radians(azimuth)
     strands = noise.sample(noise.lattice(rng, stretch=6.0), u * 60 + 0 * v, v * 20 + 0 * u)
     fine = noise.sample(noise.lattice(rng, stretch=6.0), u * 150 + 0 * v, v * 20 + 0 * u)
-    wave = (0.30 * np.sin(v * rng.uniform(5, 11) + 4 * u + rng.uniform(0, 6)) + 0.25 * noise.sample(noise.lattice(rng), u * 12 + 0 * v, v * 10 + 0 * u)) * _smooth(v, 0.1, 0.6)
+    wave = (
+        0.30 * np.sin(v * rng.uniform(5, 11) + 4 * u + rng.uniform(0, 6))
+        + 0.25 * noise.sample(noise.lattice(rng), u * 12 + 0 * v, v * 10 + 0 * u)
+    ) * _smooth(v, 0.1, 0.6)
     radius = out + wave + 0.10 * strands
     depth = 8.6 + 0.6 * drop + (1.2 * _smooth(-y, 9.0, 16.0) if long else 0.0)
     x = radius * np.sin(angle)
     z = -0.4 + depth * np.cos(angle)
     y = y - (0.55 * strands + 0.4 * fine) * v**3
     positions = np.stack([x, y, z], -1)
-    normal = np.stack([np.sin(angle) + 0.25 * strands * np.cos(angle), 0.08 + 0 * y, np.cos(angle) - 0.25 * strands * np.sin(angle)], -1)
+    normal = np.stack(
+        [np.sin(angle) + 0.25 * strands * np.cos(angle), 0.08 + 0 * y, np.cos(angle) - 0.25 * strands * np.sin(angle)],
+        -1,
+    )
     tone = np.clip(1 + 0.28 * strands + 0.18 * fine, 0.35, 1.8)
     hidden = 1 - 0.72 * _smooth(np.abs(azimuth), 75.0, 115.0)
     tone = tone * hidden * (1 - 0.25 * _smooth(-y, 3.0, 9.0) * _smooth(np.abs(azimuth), 60, 80))
     colour = np.asarray(identity.hair) * tone[..., None]
-    attributes = np.concatenate([colour, np.stack([-(0.5 + 0.5 * np.clip(strands, 0, 2)) * hidden, 0.8 * hidden, 0.9 * hidden, 0.2 + 0 * y, 0 * y], -1)], -1)
+    attributes = np.concatenate(
+        [
+            colour,
+            np.stack(
+                [-(0.5 + 0.5 * np.clip(strands, 0, 2)) * hidden, 0.8 * hidden, 0.9 * hidden, 0.2 + 0 * y, 0 * y], -1
+            ),
+        ],
+        -1,
+    )
     stiffness = 1 - 0.75 * _smooth(-y, 2.0, 15.0)
     return positions, attributes, normal, stiffness

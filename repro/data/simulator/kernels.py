@@ -1,7 +1,7 @@
 """Compiled inner loops of the renderer: projection, rasterisation, shading.
 
-All arrays are float32 unless said otherwise. Images are linear light. The layout of the parameter vectors is defined by the constants
-below; `render` fills them.
+All arrays are float32 unless said otherwise. Images are linear light. The layout of the parameter vectors is defined
+by the constants below; `render` fills them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,36 @@ SKIN, MOUTH, SOLID, SHEET = 0, 1, 2, 3
 KEY_DIRECTION, KEY, FILL_DIRECTION, FILL, SKY, GROUND = range(6)
 
 # Columns of the `eye` array (2, 20): geometry first, then what changes from frame to frame.
-(EYE_X, EYE_Y, EYE_HALF, EYE_UP, EYE_LOW, EYE_TILT, EYE_CREASE, EYE_LASH, IRIS_R, IRIS_G, IRIS_B, EYE_SIDE,
- LID_UP, LID_LOW, GAZE_X, GAZE_Y, PUPIL, LID_DARK, SPARE_0, SPARE_1) = range(20)  # fmt: skip
+(
+    EYE_X,
+    EYE_Y,
+    EYE_HALF,
+    EYE_UP,
+    EYE_LOW,
+    EYE_TILT,
+    EYE_CREASE,
+    EYE_LASH,
+    IRIS_R,
+    IRIS_G,
+    IRIS_B,
+    EYE_SIDE,
+    LID_UP,
+    LID_LOW,
+    GAZE_X,
+    GAZE_Y,
+    PUPIL,
+    LID_DARK,
+    SPARE_0,
+    SPARE_1,
+) = range(20)
 
 
 @numba.njit(cache=True, fastmath=True)
 def combine(weights, basis, bounds, out):  # type: ignore[no-untyped-def]
     """Sum fields `basis` (C, R, K) times `weights` (C,) into `out` (R, K).
 
-    Most weights are 0 most of the time, and a field is 0 outside its rows ``bounds[c]``: this is faster than a matrix product, needs
-    no threads, and gives the same bits whatever the number of frames.
+    Most weights are 0 most of the time, and a field is 0 outside its rows ``bounds[c]``: this is faster than a matrix
+    product, needs no threads, and gives the same bits whatever the number of frames.
     """
     out[:] = 0
     for c in range(weights.shape[0]):
@@ -41,7 +61,8 @@ def combine(weights, basis, bounds, out):  # type: ignore[no-untyped-def]
 def project(points, stiffness, rotation, move, pivot, camera, out):  # type: ignore[no-untyped-def]
     """Move points (N, 3) with the head, as far as their `stiffness` (N,) says, and project them to pixels.
 
-    `camera` holds scale (px/cm), centre x, centre y (px), distance (cm). `out` (N, 3) receives x, y (px) and depth (cm).
+    `camera` holds scale (px/cm), centre x, centre y (px), distance (cm). `out` (N, 3) receives x, y (px) and depth
+    (cm).
     """
     scale, cx, cy, distance = camera[0], camera[1], camera[2], camera[3]
     for i in range(points.shape[0]):
@@ -157,7 +178,8 @@ def _lit(out, y, x, r, g, b, nx, ny, nz, gloss, shadow, ao, light, soft):  # typ
 def _eye(eye, light, px, x, y, colour):  # type: ignore[no-untyped-def]
     """Lay lids, lashes and eyeball over the skin at face position (x, y); returns gloss, or -1 far from the eye.
 
-    `colour` (5,) holds albedo RGB, the weight of the eyeball and a multiplier of the occlusion; `px` is the pixel's size in cm.
+    `colour` (5,) holds albedo RGB, the weight of the eyeball and a multiplier of the occlusion; `px` is the pixel's
+    size in cm.
     """
     e = (x - eye[EYE_X]) * eye[EYE_SIDE] / eye[EYE_HALF]
     dy = y - eye[EYE_Y]
@@ -255,9 +277,11 @@ def _eyeball(eye, light, px, e, x, dy, top, low, colour, ball):  # type: ignore[
 
 @numba.njit(cache=True, fastmath=True)
 def _mouth(mouth, x, y, across, colour):  # type: ignore[no-untyped-def]
-    """Return in `colour` what is seen between the lips at head position (x, y); `across` is 0 at the upper lip, 1 at the lower.
+    """Return in `colour` what is seen between the lips at head position (x, y); `across` is 0 at the upper lip, 1 at
+    the lower.
 
-    `mouth` holds the height of the closed lips, how far the jaw has dropped (cm), the gap (cm) and the brightness of the teeth.
+    `mouth` holds the height of the closed lips, how far the jaw has dropped (cm), the gap (cm) and the brightness of
+    the teeth.
     """
     dx = abs(x)
     rest = y - mouth[0]
@@ -284,13 +308,29 @@ def _mouth(mouth, x, y, across, colour):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, fastmath=True)
-def shade(index, bary, triangles, material, attributes, normals, points, base, expression, window, rotation,
-          light, eyes, mouth, px, out):  # type: ignore[no-untyped-def]  # fmt: skip
+def shade(
+    index,
+    bary,
+    triangles,
+    material,
+    attributes,
+    normals,
+    points,
+    base,
+    expression,
+    window,
+    rotation,
+    light,
+    eyes,
+    mouth,
+    px,
+    out,
+):  # type: ignore[no-untyped-def]
     """Shade every covered pixel of `out` (H, W, 3); pixels without a surface keep their background.
 
-    `base` (R, C, 12) holds albedo, normal, gloss, shadow, occlusion, face position and a spare; `expression` (r, c, 4) the change of the
-    normal and the darkening of furrows, its first row and column being `window`. `attributes` (N, 8) hold texture coordinates for
-    skin, else albedo, gloss, occlusion and shadow.
+    `base` (R, C, 12) holds albedo, normal, gloss, shadow, occlusion, face position and a spare; `expression` (r, c,
+    4) the change of the normal and the darkening of furrows, its first row and column being `window`. `attributes`
+    (N, 8) hold texture coordinates for skin, else albedo, gloss, occlusion and shadow.
     """
     height, width = index.shape
     rows, columns = base.shape[0], base.shape[1]
@@ -312,8 +352,22 @@ def shade(index, bary, triangles, material, attributes, normals, points, base, e
                 hy = wa * points[a, 1] + wb * points[b, 1] + wc * points[c, 1]
                 across = wa * attributes[a, 2] + wb * attributes[b, 2] + wc * attributes[c, 2]
                 _mouth(mouth, hx, hy, across, colour)
-                _lit(out, y, x, colour[0], colour[1], colour[2], rotation[0, 2], rotation[1, 2], rotation[2, 2],
-                     0.0, 0.75, 0.9, light, 0.5)  # fmt: skip
+                _lit(
+                    out,
+                    y,
+                    x,
+                    colour[0],
+                    colour[1],
+                    colour[2],
+                    rotation[0, 2],
+                    rotation[1, 2],
+                    rotation[2, 2],
+                    0.0,
+                    0.75,
+                    0.9,
+                    light,
+                    0.5,
+                )
                 continue
             if kind != SKIN:
                 for k in range(8):
@@ -338,7 +392,12 @@ def shade(index, bary, triangles, material, attributes, normals, points, base, e
             nx, ny, nz, ao, gloss = f[3], f[4], f[5], f[8], f[6]
             ju, jv = iu - window[1], iv - window[0]
             if ju >= 0 and jv >= 0 and ju < ec - 1 and jv < er - 1:
-                t00, t01, t10, t11 = expression[jv, ju], expression[jv, ju + 1], expression[jv + 1, ju], expression[jv + 1, ju + 1]
+                t00, t01, t10, t11 = (
+                    expression[jv, ju],
+                    expression[jv, ju + 1],
+                    expression[jv + 1, ju],
+                    expression[jv + 1, ju + 1],
+                )
                 for k in range(4):
                     g[k] = w00 * t00[k] + w01 * t01[k] + w10 * t10[k] + w11 * t11[k]
                 nx, ny, nz = nx + g[0], ny + g[1], nz + g[2]

@@ -11,8 +11,22 @@ from repro.data.simulator.subject import Identity
 
 UNBC_66 = tuple(i for i in range(68) if i not in (60, 64))
 """The AAM of UNBC-McMaster lacks the inner corners of the mouth."""
-# Position of each eyelid point along its lid, -1 inner corner to 1 outer corner: the subject's right eye (36-41), then the left one.
-_LID = {36: 1.0, 37: 0.42, 38: -0.38, 39: -1.0, 40: -0.36, 41: 0.40, 42: -1.0, 43: -0.38, 44: 0.42, 45: 1.0, 46: 0.40, 47: -0.36}
+# Position of each eyelid point along its lid, -1 inner corner to 1 outer corner: the subject's right eye (36-41),
+# then the left one.
+_LID = {
+    36: 1.0,
+    37: 0.42,
+    38: -0.38,
+    39: -1.0,
+    40: -0.36,
+    41: 0.40,
+    42: -1.0,
+    43: -0.38,
+    44: 0.42,
+    45: 1.0,
+    46: 0.40,
+    47: -0.36,
+}
 _UPPER, _LOWER = (37, 38, 43, 44), (40, 41, 46, 47)
 
 
@@ -36,7 +50,9 @@ def _plane(identity: Identity, head: Head) -> np.ndarray:
     t = np.linspace(1.0, 0.03, 5)
     inner, outer = 1.15, s["eye_x"] + s["eye_half"] + 0.35
     x = inner + t * (outer - inner)
-    rise = s["brow_arch"] * np.where(t < 0.66, np.sin(t / 0.66 * np.pi / 2), np.cos((t - 0.66) / 0.34 * np.pi / 2) * 1.35 - 0.35)
+    rise = s["brow_arch"] * np.where(
+        t < 0.66, np.sin(t / 0.66 * np.pi / 2), np.cos((t - 0.66) / 0.34 * np.pi / 2) * 1.35 - 0.35
+    )
     y = s["brow_y"] - 0.10 + rise + s["brow_tilt"] * (t - 0.5)
     out[17:22] = np.stack([-x, y], -1)
     out[22:27] = np.stack([x, y], -1)[::-1]
@@ -61,9 +77,30 @@ def _mouth(s: dict[str, float], head: Head) -> np.ndarray:
         return x, float(middle(np.array(x))) + height
 
     up, down = s["lip_up"], s["lip_low"]
-    outer = [point(-1, 0), point(-0.6, 0.72 * up), point(-0.2, 1.1 * up), point(0, 0.86 * up * (1 - s["cupid"])), point(0.2, 1.1 * up), point(0.6, 0.72 * up),
-             point(1, 0), point(0.6, -0.72 * down), point(0.22, -down), point(0, -1.02 * down), point(-0.22, -down), point(-0.6, -0.72 * down)]  # fmt: skip
-    inner = [point(-0.93, 0), point(-0.32, 0.01), point(0, 0.01), point(0.32, 0.01), point(0.93, 0), point(0.32, -0.01), point(0, -0.01), point(-0.32, -0.01)]
+    outer = [
+        point(-1, 0),
+        point(-0.6, 0.72 * up),
+        point(-0.2, 1.1 * up),
+        point(0, 0.86 * up * (1 - s["cupid"])),
+        point(0.2, 1.1 * up),
+        point(0.6, 0.72 * up),
+        point(1, 0),
+        point(0.6, -0.72 * down),
+        point(0.22, -down),
+        point(0, -1.02 * down),
+        point(-0.22, -down),
+        point(-0.6, -0.72 * down),
+    ]
+    inner = [
+        point(-0.93, 0),
+        point(-0.32, 0.01),
+        point(0, 0.01),
+        point(0.32, 0.01),
+        point(0.93, 0),
+        point(0.32, -0.01),
+        point(0, -0.01),
+        point(-0.32, -0.01),
+    ]
     return np.array(outer + inner)
 
 

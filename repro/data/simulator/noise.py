@@ -25,10 +25,13 @@ def sample(field: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return cv2.remap(field, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
-def octaves(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, texel: float, wavelengths: tuple[float, ...]) -> np.ndarray:
+def octaves(
+    rng: np.random.Generator, x: np.ndarray, y: np.ndarray, texel: float, wavelengths: tuple[float, ...]
+) -> np.ndarray:
     """Sum octaves of noise over positions in cm.
 
-    Octaves whose wavelength (cm) comes near two texels fade out: a finer image shows more detail, a coarser one never aliases.
+    Octaves whose wavelength (cm) comes near two texels fade out: a finer image shows more detail, a coarser one never
+    aliases.
     """
     total = np.zeros(x.shape, np.float32)
     for length in wavelengths:

@@ -39,7 +39,9 @@ def _smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
-def _attributes(colour: np.ndarray, gloss: np.ndarray, ao: np.ndarray, shadow: np.ndarray, soft: np.ndarray) -> np.ndarray:
+def _attributes(
+    colour: np.ndarray, gloss: np.ndarray, ao: np.ndarray, shadow: np.ndarray, soft: np.ndarray
+) -> np.ndarray:
     shape = colour.shape[:-1]
     extra = np.stack([np.broadcast_to(a, shape) for a in (gloss, ao, shadow, soft, 0.0)], -1)
     return np.concatenate([colour, extra], -1)
@@ -81,7 +83,11 @@ def ear(identity: Identity, head: Head, side: float) -> Part:
     ao = np.clip(1 - 0.75 * bowl - 0.40 * groove + 0.1 * rim - 0.55 * _smooth(-c * rho, 0.35, 0.95), 0.15, 1)
     flush = 0.18 + 0.18 * rim + 0.12 * _smooth(-s, 0.4, 1.0)
     fair = 1 - 0.75 * identity.melanin
-    colour = np.asarray(identity.skin) * np.exp(-flush[..., None] * fair * np.array([0.1, 1.0, 0.9])) * (0.55 + 0.45 * ao[..., None])
+    colour = (
+        np.asarray(identity.skin)
+        * np.exp(-flush[..., None] * fair * np.array([0.1, 1.0, 0.9]))
+        * (0.55 + 0.45 * ao[..., None])
+    )
     attributes = _attributes(colour, np.float64(0.45 * identity.gloss), ao, 0.5 + 0.5 * ao, np.float64(1.3))
     return Part(points, n, attributes, np.ones(points.shape[:2]), kernels.SHEET)
 
@@ -97,7 +103,11 @@ def torso(identity: Identity, texel: float, light: np.ndarray) -> Part:
     neck, wide = s["neck"], s["shoulder"]
     # The trapezius runs from the neck to the shoulders; below them the chest is a broad ellipse.
     slope = _smooth(-y, 12.2, 20.5)
-    rx = neck * (1 + 0.10 * _smooth(y, -10.0, -5.0)) + (wide - neck) * slope**0.75 + 0.6 * np.exp(-(((y + 12.5) / 2.0) ** 2))
+    rx = (
+        neck * (1 + 0.10 * _smooth(y, -10.0, -5.0))
+        + (wide - neck) * slope**0.75
+        + 0.6 * np.exp(-(((y + 12.5) / 2.0) ** 2))
+    )
     rz = neck * 0.98 + 3.2 * _smooth(-y, 13.5, 24.0)
     cz = -2.3 + 0.10 * (y + 12.0) * (y > -12) + 1.6 * _smooth(-y, 14.0, 26.0)
     x = rx * np.sin(azimuth)
@@ -117,8 +127,8 @@ def torso(identity: Identity, texel: float, light: np.ndarray) -> Part:
     colour = np.broadcast_to(np.asarray(identity.skin), (*x.shape, 3)) * np.array([0.93, 0.91, 0.92])
     # Below the chin: the head covers the sky and the key light.
     chin = _smooth(yy, -15.5 - 1.5 * max(0.0, float(light[1])), -9.5)
-    ao = 1 - 0.66 * chin - 0.15 * notch
-    shadow = 1 - 0.92 * _smooth(yy, -15.0 - 3.0 * float(light[1]), -11.5 - 2.0 * float(light[1]))
+    ao = 1 - 0.55 * chin - 0.15 * notch
+    shadow = 1 - 0.80 * _smooth(yy, -15.0 - 3.0 * float(light[1]), -11.5 - 2.0 * float(light[1]))
     # Clothes: a round or a pointed neckline, or a collar.
     depth = 1.0 + 3.2 * identity.neckline
     line = -15.3 - depth * np.exp(-((ax / (2.6 + 1.2 * identity.neckline)) ** 2)) + 0.9 * _smooth(ax, 2.0, 6.5)
@@ -130,7 +140,11 @@ def torso(identity: Identity, texel: float, light: np.ndarray) -> Part:
     seam = np.exp(-(((line - yy - 0.55) / 0.3) ** 2))
     cloth = np.asarray(identity.clothes) * np.clip(weave - 0.25 * seam, 0.3, 1.6)[..., None]
     colour = colour + inside[..., None] * (cloth - colour)
-    ao = ao * (1 - inside * 0.10 * np.clip(fold, 0, 2)) * (1 - 0.35 * np.exp(-(((line - yy + 0.25) / 0.3) ** 2)) * (1 - inside))
+    ao = (
+        ao
+        * (1 - inside * 0.10 * np.clip(fold, 0, 2))
+        * (1 - 0.35 * np.exp(-(((line - yy + 0.25) / 0.3) ** 2)) * (1 - inside))
+    )
     n = n + inside[..., None] * 0.25 * np.stack([fold, 0.3 * fold, 0 * fold], -1)
     attributes = _attributes(colour, 0.35 * identity.gloss * (1 - inside), ao, shadow, 0.55 - 0.5 * inside)
     return Part(points, n, attributes, 0.85 * _smooth(yy, -15.0, -6.0), kernels.SOLID)
@@ -169,7 +183,13 @@ def glasses(identity: Identity, head: Head, light: np.ndarray) -> list[Part]:
     gap = s["eye_x"] + 0.05 - wide
     y = 0.35 + 0.25 * (1 - b**2) + across * np.array([1.0])
     x = b * (gap + 0.15) + 0 * y
-    parts.append(_ribbon(np.stack([x, y, z0 + 0.05 + 0.1 * (1 - b**2) + 0 * y], -1), np.stack([0 * x, 0.3 + 0 * x, 1 + 0 * x], -1), colour))
+    parts.append(
+        _ribbon(
+            np.stack([x, y, z0 + 0.05 + 0.1 * (1 - b**2) + 0 * y], -1),
+            np.stack([0 * x, 0.3 + 0 * x, 1 + 0 * x], -1),
+            colour,
+        )
+    )
     return parts
 
 

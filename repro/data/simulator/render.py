@@ -29,7 +29,9 @@ class Light:
 
     def array(self) -> np.ndarray:
         """Return the rows that `kernels.shade` reads, directions normalised."""
-        rows = np.array([self.key_direction, self.key, self.fill_direction, self.fill, self.sky, self.ground], np.float32)
+        rows = np.array(
+            [self.key_direction, self.key, self.fill_direction, self.fill, self.sky, self.ground], np.float32
+        )
         for k in (0, 2):
             rows[k] /= np.linalg.norm(rows[k])
         return rows
@@ -64,7 +66,7 @@ def rotations(angles: np.ndarray) -> np.ndarray:
     """Return rotation matrices (F, 3, 3) of pitch, yaw and roll (F, 3) in radians."""
     pitch, yaw, roll = angles[:, 0], angles[:, 1], angles[:, 2]
     zero, one = np.zeros_like(pitch), np.ones_like(pitch)
-    cp, sp, cy, sy, cr, sr = np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw), np.cos(roll), np.sin(roll)
+    cp, sp, cy, sy, cr, sr = (np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw), np.cos(roll), np.sin(roll))
     rx = np.stack([one, zero, zero, zero, cp, -sp, zero, sp, cp], -1).reshape(-1, 3, 3)
     ry = np.stack([cy, zero, sy, zero, one, zero, -sy, zero, cy], -1).reshape(-1, 3, 3)
     rz = np.stack([cr, -sr, zero, sr, cr, zero, zero, zero, one], -1).reshape(-1, 3, 3)
@@ -108,11 +110,21 @@ class Person:
         for part in others:
             r, c = part.points.shape[:2]
             grid = _quads(r, c) + offset
-            groups.append((part.points.reshape(-1, 3), part.attributes.reshape(-1, 8), part.normals.reshape(-1, 3),
-                           part.stiffness.ravel(), grid, np.full(len(grid), part.material)))  # fmt: skip
+            groups.append(
+                (
+                    part.points.reshape(-1, 3),
+                    part.attributes.reshape(-1, 8),
+                    part.normals.reshape(-1, 3),
+                    part.stiffness.ravel(),
+                    grid,
+                    np.full(len(grid), part.material),
+                )
+            )
             offset += r * c
         columns = [np.concatenate([g[k] for g in groups]) for k in range(6)]
-        self.points, self.attributes, self.normals, self.stiffness = (np.ascontiguousarray(c, np.float32) for c in columns[:4])
+        self.points, self.attributes, self.normals, self.stiffness = (
+            np.ascontiguousarray(c, np.float32) for c in columns[:4]
+        )
         self.triangles, self.material = columns[4].astype(np.int32), columns[5].astype(np.int32)
 
     def _head_mesh(self) -> tuple[np.ndarray, ...]:
@@ -129,20 +141,27 @@ class Person:
         points = skin_points + grid[..., 3:6] * grid[..., 6:]
         below = np.broadcast_to((np.arange(len(v)) >= n_up)[:, None], tv.shape).astype(float)
         lower = skin.mouth_side(skin_points.reshape(-1, 3), below.ravel(), self.identity)
-        self.shift = actions.displacement(skin_points.reshape(-1, 3), lower, self.identity).reshape(len(actions.CHANNELS), len(v), -1)
+        self.shift = actions.displacement(skin_points.reshape(-1, 3), lower, self.identity).reshape(
+            len(actions.CHANNELS), len(v), -1
+        )
         attributes = np.zeros((*tv.shape, 8))
         attributes[..., 0], attributes[..., 1], attributes[..., 2] = tu, tv, below
         faces = _quads(len(v), n_c)
-        row_of = faces[:, 0] // n_c
         column_of = faces[:, 0] % n_c
         mouth = (faces.min(1) // n_c == n_up - 1) & (faces.max(1) // n_c == n_up)
         x = np.abs(skin_points[n_up - 1, np.minimum(column_of, n_c - 1), 0])
         z = skin_points[n_up - 1, np.minimum(column_of, n_c - 1), 2]
         keep = ~mouth | ((x < self.identity.shape["mouth_half"] + 0.4) & (z > 3))
-        del row_of
         material = np.where(mouth, kernels.MOUTH, kernels.SKIN)
         count = tv.size
-        return points.reshape(-1, 3), attributes.reshape(-1, 8), np.zeros((count, 3)), np.ones(count), faces[keep], material[keep]
+        return (
+            points.reshape(-1, 3),
+            attributes.reshape(-1, 8),
+            np.zeros((count, 3)),
+            np.ones(count),
+            faces[keep],
+            material[keep],
+        )
 
     def _eyes(self) -> np.ndarray:
         s = self.identity.shape
@@ -151,9 +170,17 @@ class Person:
         lash = 0.15 if self.identity.sex == "w" else 0.10
         for k, side in enumerate((-1.0, 1.0)):
             out[k, :12] = [
-                side * (s["eye_x"] + rng.normal(0, 0.04)), rng.normal(0, 0.05), s["eye_half"], s["eye_up"] * (1 + rng.normal(0, 0.05)), s["eye_low"],
-                s["eye_tilt"] + rng.normal(0, 0.02), s["crease"] * (1 + rng.normal(0, 0.08)), lash * (1 - 0.3 * self.identity.grey), *self.identity.iris, side,
-            ]  # fmt: skip
+                side * (s["eye_x"] + rng.normal(0, 0.04)),
+                rng.normal(0, 0.05),
+                s["eye_half"],
+                s["eye_up"] * (1 + rng.normal(0, 0.05)),
+                s["eye_low"],
+                s["eye_tilt"] + rng.normal(0, 0.02),
+                s["crease"] * (1 + rng.normal(0, 0.08)),
+                lash * (1 - 0.3 * self.identity.grey),
+                *self.identity.iris,
+                side,
+            ]
         return out
 
     def eye_state(self, performance: Performance) -> np.ndarray:
@@ -162,7 +189,7 @@ class Person:
         out = np.repeat(self.eyes[None], len(a), axis=0)
         index = actions.CHANNELS.index
         for k, side in enumerate("RL"):
-            cheek, tight, nose = a[:, index("AU6" + side)], a[:, index("AU7" + side)], a[:, index("AU9" + side)]
+            cheek, tight, nose = (a[:, index("AU6" + side)], a[:, index("AU7" + side)], a[:, index("AU9" + side)])
             brow, smile = a[:, index("AU4" + side)], a[:, index("AU12" + side)]
             shut = np.maximum(performance.lids[:, k], a[:, index("AU43" + side)])
             squeeze_low = 1 - (1 - 0.55 * cheek) * (1 - 0.80 * tight) * (1 - 0.20 * nose) * (1 - 0.22 * smile)
@@ -171,7 +198,9 @@ class Person:
             out[:, k, kernels.LID_UP] = np.clip(up - 0.25 * a[:, index("AU2" + side)] * (1 - shut), -0.25, 1)
             out[:, k, kernels.LID_LOW] = squeeze_low + (1 - squeeze_low) * np.clip(shut * 1.6 - 0.6, 0, 1)
             # Looking down brings the upper lid down.
-            out[:, k, kernels.LID_UP] += np.clip(-performance.gaze[:, 1] * 0.9, 0, 0.4) * (1 - out[:, k, kernels.LID_UP])
+            out[:, k, kernels.LID_UP] += np.clip(-performance.gaze[:, 1] * 0.9, 0, 0.4) * (
+                1 - out[:, k, kernels.LID_UP]
+            )
             out[:, k, kernels.GAZE_X] = performance.gaze[:, 0]
             out[:, k, kernels.GAZE_Y] = performance.gaze[:, 1]
             out[:, k, kernels.PUPIL] = 0.21
@@ -225,8 +254,24 @@ class Person:
             kernels.turn(self.normals[self.n_head :], self.stiffness[self.n_head :], turned[f], normals[self.n_head :])
             kernels.rasterise(screen, self.triangles, self.material, depth, index, bary)
             out[:] = background
-            kernels.shade(index, bary, self.triangles, self.material, self.attributes, normals, points, self.surface.base,
-                          field.reshape(*self.window_size, 4), window, turned[f], light, eyes[f], mouth, np.float32(self.pixel), out)  # fmt: skip
+            kernels.shade(
+                index,
+                bary,
+                self.triangles,
+                self.material,
+                self.attributes,
+                normals,
+                points,
+                self.surface.base,
+                field.reshape(*self.window_size, 4),
+                window,
+                turned[f],
+                light,
+                eyes[f],
+                mouth,
+                np.float32(self.pixel),
+                out,
+            )
             yield out
 
 

@@ -1,7 +1,8 @@
 """The head as a signed distance function: smooth unions of ellipsoids and tapered capsules.
 
-A primitive is a row of 12 numbers: kind (0 ellipsoid, 1 capsule), operation (0 add, 1 carve), blend radius, then for an ellipsoid
-its centre and radii (6) and for a capsule its two ends (6) and its two radii. Smooth union after Inigo Quilez' polynomial minimum.
+A primitive is a row of 12 numbers: kind (0 ellipsoid, 1 capsule), operation (0 add, 1 carve), blend radius, then for
+an ellipsoid its centre and radii (6) and for a capsule its two ends (6) and its two radii. Smooth union after Inigo
+Quilez' polynomial minimum.
 """
 
 from __future__ import annotations

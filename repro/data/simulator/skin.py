@@ -68,14 +68,22 @@ def complexion(identity: Identity, p: np.ndarray, texel: float) -> np.ndarray:
     rng = identity.rng("complexion")
     fair = 1 - 0.75 * identity.melanin
     redness = (
-        0.55 * _bell(p, 3.7, -2.9, 1.5, 1.3) + 0.55 * _bell(p, 0.0, s["nose_y"], 0.9, 0.8) + 0.35 * _bell(p, s["nose_width"], s["nose_y"], 0.5, 0.5)
-        + 0.25 * _bell(p, 0.0, -10.0, 1.4, 1.0) + 0.3 * _bell(p, s["eye_x"], 0.2, 1.6, 0.8) - 0.15 * _bell(p, 0.0, 4.0, 3.5, 1.5)
-    )  # fmt: skip
+        0.55 * _bell(p, 3.7, -2.9, 1.5, 1.3)
+        + 0.55 * _bell(p, 0.0, s["nose_y"], 0.9, 0.8)
+        + 0.35 * _bell(p, s["nose_width"], s["nose_y"], 0.5, 0.5)
+        + 0.25 * _bell(p, 0.0, -10.0, 1.4, 1.0)
+        + 0.3 * _bell(p, s["eye_x"], 0.2, 1.6, 0.8)
+        - 0.15 * _bell(p, 0.0, 4.0, 3.5, 1.5)
+    )
     redness = redness * rng.uniform(0.5, 1.3) + 0.05 * noise.octaves(rng, p[..., 0], p[..., 1], texel, (4.0, 2.0, 1.0))
     under = _bell(p, s["eye_x"] - 0.3, -0.95, 1.0, 0.35) * rng.uniform(0.3, 1.0)
     mottle = noise.octaves(identity.rng("mottle"), p[..., 0], p[..., 1], texel, (1.6, 0.7, 0.35, 0.2))
     # Haemoglobin absorbs green and blue, melanin all, most in blue.
-    blood = np.stack([0.05 * redness, 0.30 * redness, 0.26 * redness], -1) * fair + under[..., None] * [0.16, 0.20, 0.12]
+    blood = np.stack([0.05 * redness, 0.30 * redness, 0.26 * redness], -1) * fair + under[..., None] * [
+        0.16,
+        0.20,
+        0.12,
+    ]
     pigment = 0.014 * (1 + identity.blemishes) * mottle[..., None] * [0.6, 1.0, 1.2]
     return np.asarray(identity.skin) * np.exp(-blood - pigment)
 
@@ -109,7 +117,12 @@ def _lips(identity: Identity, albedo: np.ndarray, p: np.ndarray, texel: float) -
     middle = np.interp(p[..., 0], line[front, 0], line[front, 1])
     t = np.abs(p[..., 0]) / s["mouth_half"]
     span = np.clip(1 - t**2, 0, 1)
-    up = s["lip_up"] * span**0.85 * (1 - s["cupid"] * np.exp(-((t / 0.13) ** 2)) * 1.6) * (0.86 + 0.30 * np.exp(-(((t - 0.22) / 0.2) ** 2)))
+    up = (
+        s["lip_up"]
+        * span**0.85
+        * (1 - s["cupid"] * np.exp(-((t / 0.13) ** 2)) * 1.6)
+        * (0.86 + 0.30 * np.exp(-(((t - 0.22) / 0.2) ** 2)))
+    )
     down = s["lip_low"] * span**0.60
     dy = p[..., 1] - middle
     edge = max(0.09, 0.6 * texel)
@@ -117,7 +130,9 @@ def _lips(identity: Identity, albedo: np.ndarray, p: np.ndarray, texel: float) -
     under = _smooth(down + dy, -edge * 1.5, edge * 1.5) * (dy <= 0)
     alpha = np.clip(upper + under, 0, 1) * _smooth(1.04 - t, 0, 0.12) * (p[..., 2] > 3)
     lips = np.asarray(identity.lips) * (1 - 0.16 * upper + 0.06 * under)[..., None]
-    cracks = noise.sample(noise.lattice(identity.rng("lips"), stretch=3), p[..., 0] * 14, p[..., 1] * 4) * float(np.clip(0.14 / texel, 0, 1))
+    cracks = noise.sample(noise.lattice(identity.rng("lips"), stretch=3), p[..., 0] * 14, p[..., 1] * 4) * float(
+        np.clip(0.14 / texel, 0, 1)
+    )
     _blend(albedo, lips * np.exp(-0.06 * cracks)[..., None], 0.82 * alpha)
     w = max(0.055, 0.6 * texel)
     seam = np.exp(-0.5 * (dy / w) ** 2) * (0.055 / w) * _smooth(1.06 - t, 0, 0.1) * (p[..., 2] > 3)
@@ -135,11 +150,17 @@ def brows(identity: Identity, p: np.ndarray, texel: float) -> np.ndarray:
     for side in (-1, 1):
         t = (x - inner) / (outer - inner) + rng.normal(0, 0.015)
         # Rises from the inner end to two thirds, then falls to the tail.
-        rise = s["brow_arch"] * np.where(t < 0.66, np.sin(np.clip(t, 0, 1) / 0.66 * np.pi / 2), np.cos((t - 0.66) / 0.34 * np.pi / 2.0) * 1.35 - 0.35)
+        rise = s["brow_arch"] * np.where(
+            t < 0.66, np.sin(np.clip(t, 0, 1) / 0.66 * np.pi / 2), np.cos((t - 0.66) / 0.34 * np.pi / 2.0) * 1.35 - 0.35
+        )
         centre = s["brow_y"] - 0.10 + rise + s["brow_tilt"] * (t - 0.5) + rng.normal(0, 0.06)
-        half = 0.5 * s["brow_thickness"] * np.interp(t, [-0.1, 0.0, 0.15, 0.6, 1.0, 1.1], [0.5, 0.85, 1.1, 0.9, 0.35, 0.1])
+        half = (
+            0.5 * s["brow_thickness"] * np.interp(t, [-0.1, 0.0, 0.15, 0.6, 1.0, 1.1], [0.5, 0.85, 1.1, 0.9, 0.35, 0.1])
+        )
         # Hairs point up at the inner end and outwards further on; they are short, so their noise is sheared.
-        flow = noise.sample(strands, (x * np.cos(0.9 - t * 0.6) - (p[..., 1] - centre) * 0.6) * 22, p[..., 1] * 5 + 60 * side)
+        flow = noise.sample(
+            strands, (x * np.cos(0.9 - t * 0.6) - (p[..., 1] - centre) * 0.6) * 22, p[..., 1] * 5 + 60 * side
+        )
         hairy = float(np.clip(0.16 / texel, 0.15, 1))
         soft = max(0.13, 0.7 * texel)
         d = np.abs(p[..., 1] - centre) - half + 0.025 * hairy * flow
@@ -156,10 +177,21 @@ def _beard(identity: Identity, p: np.ndarray, texel: float) -> tuple[np.ndarray,
     my = s["mouth_y"]
     cheek = my + 1.0 + 0.55 * np.maximum(x - 3.0, 0)
     wobble = 0.18 * noise.octaves(identity.rng("beard edge"), p[..., 0], y, texel, (1.2, 0.5))
-    chin = _smooth(cheek + wobble - y, -0.3, 0.9) * _smooth(x / s["mouth_half"] + np.maximum(0, my - 1.25 - y) * 0.8, 0.75, 1.25)
+    chin = _smooth(cheek + wobble - y, -0.3, 0.9) * _smooth(
+        x / s["mouth_half"] + np.maximum(0, my - 1.25 - y) * 0.8, 0.75, 1.25
+    )
     chin *= _smooth(z, -1.5, 0.5)
-    lip = _smooth(y - my - 0.35, -0.1, 0.25) * _smooth(s["nose_y"] - 0.85 + 0.1 * wobble - y, -0.1, 0.3) * _smooth(s["mouth_half"] + 0.45 - x, 0, 0.6)
-    beside = _smooth(x, s["mouth_half"] - 0.1, s["mouth_half"] + 0.35) * _smooth(my + 1.1 - y, 0, 0.8) * _smooth(s["mouth_half"] + 1.4 - x, 0, 0.6) * (y > my - 2.5)
+    lip = (
+        _smooth(y - my - 0.35, -0.1, 0.25)
+        * _smooth(s["nose_y"] - 0.85 + 0.1 * wobble - y, -0.1, 0.3)
+        * _smooth(s["mouth_half"] + 0.45 - x, 0, 0.6)
+    )
+    beside = (
+        _smooth(x, s["mouth_half"] - 0.1, s["mouth_half"] + 0.35)
+        * _smooth(my + 1.1 - y, 0, 0.8)
+        * _smooth(s["mouth_half"] + 1.4 - x, 0, 0.6)
+        * (y > my - 2.5)
+    )
     grain = noise.octaves(identity.rng("beard"), p[..., 0], y, texel, (0.7, 0.35, 0.2))
     front = (z > 0).astype(float)
     full = np.maximum(identity.beard * chin, identity.moustache * np.maximum(lip, beside * (identity.beard > 0)))
@@ -223,7 +255,9 @@ def build(identity: Identity, head: Head, texel: float, light: np.ndarray) -> Su
     # Hair shades the skin beneath its edge and thickens to the dark between strands.
     edge = np.exp(-np.maximum(-scalp.inside, 0) / 4.0) * (1 - scalp.alpha) * min(1.0, float(scalp.thickness.max()))
     ao = ao * (1 - 0.28 * edge)
-    gloss = identity.gloss * (0.75 + 0.5 * _bell(p, 0, s["nose_y"], 0.6, 0.7) + 0.35 * _bell(p, 0, 4.2, 2.5, 1.2) + 0.35 * lips)
+    gloss = identity.gloss * (
+        0.75 + 0.5 * _bell(p, 0, s["nose_y"], 0.6, 0.7) + 0.35 * _bell(p, 0, 4.2, 2.5, 1.2) + 0.35 * lips
+    )
     gloss = gloss * (1 - full) * (1 - scalp.alpha) - scalp.alpha * np.clip(0.55 + 0.35 * scalp.strand, 0.05, 1.5)
     gloss = np.where((gloss < 0) & (scalp.alpha < 0.5), 0.0, gloss)
     base = np.zeros((rows, columns, 12), np.float32)

@@ -1,7 +1,7 @@
 """Who a simulated person is: sex, age, colours, proportions and habits of the face.
 
-Lengths are centimetres. The mean proportions follow the usual anthropometric means of adults (Farkas, *Anthropometry of the Head
-and Face*, 1994), rounded; the spreads are about one standard deviation of the same tables.
+Lengths are centimetres. The mean proportions follow the usual anthropometric means of adults (Farkas, *Anthropometry
+of the Head and Face*, 1994), rounded; the spreads are about one standard deviation of the same tables.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy as np
 from repro.data.simulator.streams import stratified, stream
 
 # Skin anchors in sRGB from fair to deep, spanning the Monk skin-tone scale.
-_SKIN = np.array(
-    [[240, 205, 186], [226, 180, 152], [205, 155, 122], [172, 121, 88], [128, 85, 60], [86, 56, 42]], float
-) / 255.0
+_SKIN = (
+    np.array([[240, 205, 186], [226, 180, 152], [205, 155, 122], [172, 121, 88], [128, 85, 60], [86, 56, 42]], float)
+    / 255.0
+)
 _HAIR = {
     "black": (0.045, 0.038, 0.036),
     "dark brown": (0.115, 0.075, 0.052),
@@ -225,17 +226,30 @@ def sample_identity(seed: int, key: str, index: int, *, ages: tuple[int, int]) -
     actions = ("AU1", "AU2", "AU4", "AU6", "AU7", "AU9", "AU10", "AU12", "AU15", "AU20", "AU43")
     tilt = stream(seed, name, "asymmetry")
     return Identity(
-        seed=seed, key=name, sex=sex, age=age, shape=shape, melanin=melanin, style=style,
-        skin=tuple(skin), hair=tuple(_hair_colour(melanin, grey, rng)), iris=tuple(_iris_colour(melanin, rng)),
-        lips=tuple(lips), clothes=tuple(clothes),
+        seed=seed,
+        key=name,
+        sex=sex,
+        age=age,
+        shape=shape,
+        melanin=melanin,
+        style=style,
+        skin=tuple(skin),
+        hair=tuple(_hair_colour(melanin, grey, rng)),
+        iris=tuple(_iris_colour(melanin, rng)),
+        lips=tuple(lips),
+        clothes=tuple(clothes),
         fringe=float(rng.random() < 0.35) * float(rng.uniform(0.5, 1)) if not men else 0.0,
-        parting=float(rng.choice([-1, 1]) * rng.uniform(4, 22)), recession=recession,
+        parting=float(rng.choice([-1, 1]) * rng.uniform(4, 22)),
+        recession=recession,
         beard=float(men and facial < 0.16) * float(rng.uniform(0.6, 1)),
         moustache=float(men and facial < 0.24) * float(rng.uniform(0.6, 1)),
         stubble=float(rng.uniform(0.1, 0.75)) if men else 0.0,
         glasses=float(rng.uniform(0.20, 0.40)) if rng.random() < 0.2 else 0.0,
-        freckles=float(max(0.0, rng.normal(0.1, 0.4)) * (melanin < 0.35)), blemishes=float(rng.uniform(0.2, 1)),
-        gloss=float(rng.uniform(0.5, 1.1)), grey=grey, neckline=float(rng.uniform(0.0, 1.0)),
-        asymmetry={a: float(np.clip(tilt.normal(0, 0.16), -0.5, 0.5)) for a in actions},
+        freckles=float(max(0.0, rng.normal(0.1, 0.4)) * (melanin < 0.35)),
+        blemishes=float(rng.uniform(0.2, 1)),
+        gloss=float(rng.uniform(0.5, 1.1)),
+        grey=grey,
+        neckline=float(rng.uniform(0.0, 1.0)),
+        asymmetry={a: float(np.clip(tilt.normal(0, 0.16), -0.5, 0.5)) * (0.3 if a == "AU43" else 1.0) for a in actions},
         gains={a: float(np.clip(tilt.normal(1.0, 0.12), 0.7, 1.3)) for a in actions},
-    )  # fmt: skip
+    )

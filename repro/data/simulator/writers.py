@@ -1,7 +1,7 @@
 """Writes sequences in the layouts of UNBC-McMaster and of BioVid.
 
-A sequence is first written to a temporary folder in the root and then moved into place; its pictures are moved last, so that a sequence
-whose pictures are there is complete.
+A sequence is first written to a temporary folder in the root and then moved into place; its pictures are moved last,
+so that a sequence whose pictures are there is complete.
 """
 
 from __future__ import annotations
@@ -43,7 +43,13 @@ def unbc_done(root: Path, subject: str, sequence: str) -> bool:
 
 
 def write_unbc(
-    root: Path, subject: str, sequence: str, images: Iterable[np.ndarray], landmarks: np.ndarray, script: Script, ratings: dict[str, float]
+    root: Path,
+    subject: str,
+    sequence: str,
+    images: Iterable[np.ndarray],
+    landmarks: np.ndarray,
+    script: Script,
+    ratings: dict[str, float],
 ) -> None:
     """Write one sequence in UNBC's layout.
 
@@ -108,7 +114,9 @@ def _encode(path: str, image: np.ndarray) -> None:
 
 def _facs(row: np.ndarray) -> str:
     return "".join(
-        f"   {float(au):.7e}   {float(value):.7e}   0.0000000e+00   0.0000000e+00\n" for au, value in zip(CODED, row.tolist(), strict=True) if value
+        f"   {float(au):.7e}   {float(value):.7e}   0.0000000e+00   0.0000000e+00\n"
+        for au, value in zip(CODED, row.tolist(), strict=True)
+        if value
     )
 
 
@@ -118,7 +126,15 @@ def biovid_done(root: Path, subject: str, video: str) -> bool:
 
 
 def write_biovid(
-    root: Path, subject: str, video: str, images: Iterable[np.ndarray], landmarks: np.ndarray, script: Script, poses: np.ndarray, shape: tuple[int, int], fps: float
+    root: Path,
+    subject: str,
+    video: str,
+    images: Iterable[np.ndarray],
+    landmarks: np.ndarray,
+    script: Script,
+    poses: np.ndarray,
+    shape: tuple[int, int],
+    fps: float,
 ) -> None:
     """Write one video in BioVid's layout, and the CSV that OpenFace would write for it.
 
@@ -155,7 +171,10 @@ def write_biovid(
         writer.release()
     table = work / f"{video}.csv"
     table.write_text(_openface(landmarks, script, poses, fps))
-    for source, target in ((table, root / "OpenFace" / table.name), (film, root / "PartA" / "video" / subject / film.name)):
+    for source, target in (
+        (table, root / "OpenFace" / table.name),
+        (film, root / "PartA" / "video" / subject / film.name),
+    ):
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
     work.rmdir()
@@ -164,7 +183,14 @@ def write_biovid(
 def _openface(landmarks: np.ndarray, script: Script, poses: np.ndarray, fps: float) -> str:
     """Return the CSV of OpenFace's FeatureExtraction; names after the first carry its leading blank."""
     n = len(landmarks)
-    names = ["frame", "face_id", "timestamp", "confidence", "success", *(f"pose_{k}" for k in ("Tx", "Ty", "Tz", "Rx", "Ry", "Rz"))]
+    names = [
+        "frame",
+        "face_id",
+        "timestamp",
+        "confidence",
+        "success",
+        *(f"pose_{k}" for k in ("Tx", "Ty", "Tz", "Rx", "Ry", "Rz")),
+    ]
     names += [f"x_{i}" for i in range(68)] + [f"y_{i}" for i in range(68)]
     names += [f"AU{au:02d}_r" for au in _OPENFACE_AUS] + [f"AU{au:02d}_c" for au in _OPENFACE_AUS]
     intensity = np.zeros((n, len(_OPENFACE_AUS)))
@@ -173,7 +199,13 @@ def _openface(landmarks: np.ndarray, script: Script, poses: np.ndarray, fps: flo
             intensity[:, k] = 5 * script.closure
         elif au in CODED:
             intensity[:, k] = script.codes[:, CODED.index(au)]
-    row = "%d, 0, %.3f, 0.98, 1" + ", %.3f" * 6 + ", %.2f" * 136 + ", %.2f" * len(_OPENFACE_AUS) + ", %d" * len(_OPENFACE_AUS)
+    row = (
+        "%d, 0, %.3f, 0.98, 1"
+        + ", %.3f" * 6
+        + ", %.2f" * 136
+        + ", %.2f" * len(_OPENFACE_AUS)
+        + ", %d" * len(_OPENFACE_AUS)
+    )
     values = np.concatenate([poses, landmarks[..., 0], landmarks[..., 1], intensity, intensity >= 0.5], axis=1)
     lines = [row % (f + 1, f / fps, *values[f].tolist()) for f in range(n)]
     return "\n".join([", ".join(names), *lines]) + "\n"
@@ -183,7 +215,10 @@ def write_samples(root: Path, subjects: dict[str, list[tuple[str, int]]]) -> Non
     """Write BioVid's samples.csv for subjects and their (video, class) pairs, in place at once."""
     rows = ["subject_id\tsubject_name\tclass_id\tclass_name\tsample_id\tsample_name"]
     for number, (subject, videos) in enumerate(subjects.items(), 1):
-        rows += [f"{number}\t{subject}\t{level}\t{CLASSES[level]}\t{k}\t{video}" for k, (video, level) in enumerate(videos, 1)]
+        rows += [
+            f"{number}\t{subject}\t{level}\t{CLASSES[level]}\t{k}\t{video}"
+            for k, (video, level) in enumerate(videos, 1)
+        ]
     target = root / "PartA" / "starting_point" / "samples.csv"
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(f".partial-{os.getpid()}")

@@ -1,0 +1,222 @@
+"""The whole way at smoke scale: simulate, encode, pretrain, fine-tune, tabulate; interrupt, damage, repeat."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from repro.__main__ import main as suite_main
+from repro.suite import tasks
+from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, main
+from repro.suite.engine import Engine
+from repro.suite.store import Store
+from repro.suite.tabulate import COLUMNS
+from repro.table4 import TABLE
+
+CELLS = len(TABLE.rows) * 2
+
+
+def run(store, out, *more, jobs="1"):
+    options = ["--scale", "smoke", "--store", str(store), "--out", str(out), "--quiet", "--device", "cpu"]
+    return main(TABLE, [*options, "--jobs", jobs, *more])
+
+
+def csv(out, data="simulated"):
+    return (out / "tables" / data / "table4.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run, and the folder it wrote to."""
+    place = tmp_path_factory.mktemp("finished")
+    assert run(place / "store", place / "out") == COMPLETE
+    return place
+
+
+@pytest.fixture
+def store(finished, tmp_path):
+    """A copy of the finished store, free to be damaged; its data is shared."""
+    shutil.copytree(finished / "store", tmp_path / "store", ignore=shutil.ignore_patterns("data"))
+    (tmp_path / "store" / "data").symlink_to(finished / "store" / "data")
+    return Store(tmp_path / "store")
+
+
+def data_root(store, name):
+    (root,) = (store.data_folder / "simulated").glob(f"{name}-*")
+    return root
+
+
+def test_everything_is_written(finished):
+    for file in ("csv", "md", "tex", "json"):
+        assert (finished / "out/tables/simulated" / f"table4.{file}").stat().st_size > 500
+    for file in ("pdf", "png", "csv"):
+        assert (finished / "out/figures/simulated" / f"table4.{file}").stat().st_size > 500
+    frame = pd.read_csv(finished / "out/tables/simulated/table4.csv")
+    assert list(frame.columns) == list(COLUMNS)
+    assert len(frame) == len(TABLE.rows) * 2 * 2
+    assert set(frame["data"]) == {"simulated"} and set(frame["scale"]) == {"smoke"}
+    assert (frame.cells_done == frame.cells_total).all() and set(frame.cells_total) == {2}
+    assert frame.paper.notna().sum() == 8
+    perfect = frame[(frame.row == "ceiling: true PSPI → UNBC-McMaster") & (frame.metric == "auc_binary")]
+    assert (perfect.value == 100).all()
+
+
+def test_pretext_histories_are_stored(finished):
+    store = Store(finished / "store")
+    keys = list(store.artifact_keys())
+    assert len(keys) == 2 + 6 * 2
+    for key in keys:
+        history = store.read_artifact(key)[0]["history"]
+        assert [row["epoch"] for row in history] == [0, 1]
+        for measure in (
+            "positive", "negative_same_subject", "negative_other_subject", "auc_same_subject", "auc_other_subject",
+            "effective_rank",
+        ):  # fmt: skip
+            assert all(f"held_out_{measure}" in row for row in history)
+
+
+def test_a_second_run_computes_nothing_and_writes_the_same(finished, tmp_path, monkeypatch):
+    def idle(self, tasks, progress):
+        assert list(tasks) == []
+        return []
+
+    monkeypatch.setattr(Engine, "run", idle)
+    assert run(finished / "store", tmp_path) == COMPLETE
+    assert csv(tmp_path) == csv(finished / "out")
+
+
+def test_two_workers_give_the_same_bytes_as_one(finished, tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/data").symlink_to(finished / "store/data")
+    assert run(tmp_path / "store", tmp_path / "out", jobs="2") == COMPLETE
+    assert csv(tmp_path / "out") == csv(finished / "out")
+
+
+def test_missing_cells_are_told_planned_and_computed(finished, store, tmp_path, capsys):
+    keys = list(store.keys())
+    for key in keys[:5]:
+        shutil.rmtree(store.result_folder(key))
+    assert run(store.root, tmp_path, "--mode", "plan") == COMPLETE
+    assert f"{CELLS - 5}/{CELLS} cells are there; left to do: 5 cells" in capsys.readouterr().out
+    assert run(store.root, tmp_path, "--mode", "only-cache") == INCOMPLETE
+    printed = capsys.readouterr()
+    assert "INCOMPLETE" in printed.out and f"{CELLS - 5}/{CELLS} cells" in printed.err
+    assert run(store.root, tmp_path) == COMPLETE
+    assert csv(tmp_path) == csv(finished / "out")
+
+
+def test_damaged_entries_are_set_aside_and_computed_again(finished, store, tmp_path, capsys):
+    cell, artifact = next(store.keys()), next(store.artifact_keys())
+    (store.result_folder(cell) / "predictions.npz").write_bytes(b"damage")
+    (store.artifact_folder(artifact) / "network.safetensors").write_bytes(b"damage")
+    assert suite_main(["check", "--store", str(store.root)]) == INCOMPLETE
+    assert capsys.readouterr().out.count("damaged:") == 2
+    assert run(store.root, tmp_path) == COMPLETE
+    assert capsys.readouterr().err.count("set aside") == 2
+    assert csv(tmp_path) == csv(finished / "out")
+    for key in store.keys():
+        store.read(key)
+
+
+def test_an_interrupted_run_continues(finished, store, tmp_path, monkeypatch, capsys):
+    for key in list(store.keys()):
+        shutil.rmtree(store.result_folder(key))
+    done = []
+    original = tasks.train_cell
+
+    def interrupt(*arguments, **keywords):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(keywords["key"])
+        original(*arguments, **keywords)
+
+    monkeypatch.setattr(tasks, "train_cell", interrupt)
+    assert run(store.root, tmp_path) == INTERRUPTED
+    assert "run the same command" in capsys.readouterr().err
+    kept = {key: (store.result_folder(key) / "predictions.npz").read_bytes() for key in store.keys()}
+    assert set(done) <= set(kept)
+    monkeypatch.setattr(tasks, "train_cell", original)
+    assert run(store.root, tmp_path) == COMPLETE
+    assert all((store.result_folder(key) / "predictions.npz").read_bytes() == data for key, data in kept.items())
+    assert csv(tmp_path) == csv(finished / "out")
+
+
+def test_a_failing_step_is_reported_with_its_reason(store, tmp_path, monkeypatch, capsys):
+    for key in list(store.keys()):
+        shutil.rmtree(store.result_folder(key))
+
+    def diverge(*arguments, **keywords):
+        raise FloatingPointError("the loss became nan at update 3; lower learning_rate (9)")
+
+    monkeypatch.setattr(tasks, "train_cell", diverge)
+    assert run(store.root, tmp_path) == INCOMPLETE
+    printed = capsys.readouterr()
+    assert "lower learning_rate" in printed.err and "failed: no pretext" in printed.err
+    assert "(0/2 cells)" in printed.out
+
+
+def test_data_without_the_simulators_mark_is_licensed(store, tmp_path):
+    roots = {}
+    for name in ("unbc", "biovid"):
+        roots[name] = tmp_path / name
+        shutil.copytree(data_root(store, name), roots[name], ignore=shutil.ignore_patterns("SIMULATED.json"))
+    given = ["--unbc", str(roots["unbc"]), "--biovid", str(roots["biovid"])]
+    assert run(store.root, tmp_path, *given, "--mode", "plan") == COMPLETE
+    assert run(store.root, tmp_path, *given, "--mode", "only-cache") == COMPLETE, "same content, same keys"
+    frame = pd.read_csv(tmp_path / "tables/licensed/table4.csv")
+    assert set(frame["data"]) == {"licensed"}
+    assert not frame.row.str.startswith("ceiling").any() and len(frame) == (len(TABLE.rows) - 2) * 4
+    assert "Simulated" not in (tmp_path / "tables/licensed/table4.md").read_text()
+    assert not (tmp_path / "tables/simulated").exists()
+
+
+def test_given_simulated_data_is_still_called_simulated(store, tmp_path):
+    given = [word for name in ("unbc", "biovid") for word in (f"--{name}", str(data_root(store, name)))]
+    assert run(store.root, tmp_path, *given, "--mode", "only-cache") == COMPLETE
+    assert (tmp_path / "tables/simulated/table4.csv").exists()
+
+
+def test_unusable_roots_are_errors_and_never_replaced(store, tmp_path, capsys):
+    unbc, biovid = (str(data_root(store, name)) for name in ("unbc", "biovid"))
+    (tmp_path / "empty").mkdir()
+    for given, words in (
+        (["--unbc", unbc], ["--biovid DIR"]),
+        (["--unbc", str(tmp_path / "nowhere"), "--biovid", biovid], ["nowhere"]),
+        (["--unbc", str(tmp_path / "empty"), "--biovid", biovid], ["empty"]),
+        (["--unbc", biovid, "--biovid", unbc], ["open it as", "simulated"]),
+    ):
+        assert run(store.root, tmp_path / "out", *given) == USAGE
+        message = capsys.readouterr().err
+        assert all(word in message for word in words), message
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_labels_stop_a_strict_run_and_are_recorded_by_a_lenient_one(store, tmp_path, capsys):
+    root = tmp_path / "unbc"
+    shutil.copytree(data_root(store, "unbc"), root)
+    label = next((root / "Frame_Labels" / "PSPI").rglob("*_facs.txt"))
+    label.write_text("pain\n")
+    given = ["--unbc", str(root), "--biovid", str(data_root(store, "biovid"))]
+    assert run(store.root, tmp_path, *given, "--strict", "--mode", "plan") == USAGE
+    message = capsys.readouterr().err
+    assert label.name in message and "pain" in message
+    assert run(store.root, tmp_path, *given, "--mode", "plan") == COMPLETE
+
+
+def test_options_out_of_range(tmp_path):
+    for bad in (["--shard", "3/2"], ["--jobs", "0"], ["--scale", "huge"]):
+        with pytest.raises(SystemExit) as exit_:
+            run(tmp_path, tmp_path, *bad)
+        assert exit_.value.code == USAGE
+
+
+def test_the_plan_before_there_is_any_data(tmp_path, capsys):
+    assert run(tmp_path / "store", tmp_path, "--mode", "plan") == COMPLETE
+    assert f"0/{CELLS} cells" in capsys.readouterr().out
+    assert not (tmp_path / "store").exists()
+
+
+def test_list_names_tables_and_methods(capsys):
+    assert suite_main(["list"]) == COMPLETE
+    printed = capsys.readouterr().out
+    assert "table4" in printed and "siamese" in printed
