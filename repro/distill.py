@@ -41,9 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed = 0
     for video, output in outputs.items():
         try:
-            stream = distill_file(
-                video, _distiller(options), resize=options.resize, strict=not options.lenient
-            )
+            stream = distill_file(video, _distiller(options), resize=options.resize, strict=not options.lenient)
             write_atomically(output, encode_png(stream.image()))
         except (ValueError, OSError) as error:
             failed += 1
@@ -160,9 +158,7 @@ def _size(text: str) -> tuple[int, int]:
     except ValueError:
         numbers = []
     if len(numbers) not in (1, 2) or min(numbers) < 1:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no size; give SIZE or HEIGHTxWIDTH, such as 224 or 180x320"
-        )
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; give SIZE or HEIGHTxWIDTH, such as 224 or 180x320")
     return numbers[0], numbers[-1]
 
 

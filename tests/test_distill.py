@@ -106,18 +106,14 @@ def test_equal_stems_do_not_overwrite_one_another(tmp_path):
     assert all(output.parent == tmp_path / "out" for output in outputs.values())
     assert names[0] == "a-clip.avi.png" and names[3] == "clip.mov.png" and names[5] == "other.png"
     # Which of them come first does not matter, and a video named twice is one video.
-    again = command.output_files(
-        [*reversed(videos), videos[0].parent / "." / videos[0].name], tmp_path / "out"
-    )
+    again = command.output_files([*reversed(videos), videos[0].parent / "." / videos[0].name], tmp_path / "out")
     assert {video.resolve(): output for video, output in again.items()} == {
         video.resolve(): output for video, output in outputs.items()
     }
 
 
 def test_names_that_cannot_be_told_apart_are_numbered():
-    names = command._unique_names(
-        [command.Path("/a-b/c.avi"), command.Path("/a/b-c.avi"), command.Path("/B-C.AVI")]
-    )
+    names = command._unique_names([command.Path("/a-b/c.avi"), command.Path("/a/b-c.avi"), command.Path("/B-C.AVI")])
     assert len({name.casefold() for name in names}) == 3
 
 

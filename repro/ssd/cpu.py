@@ -34,10 +34,10 @@ from repro.ssd import equations, kernels
 Array = np.ndarray
 _Task = tuple[int, int, int]
 """Channel, first and last frame."""
-_Runner = Callable[[Callable[[int, int, int], Array], Sequence[_Task]], list[Array]]
+_Runner = Callable[[Callable[[int, int, int], Any], Sequence[_Task]], list[Any]]
 
 CHUNK = 10
-"""Frames in a task. It decides in what order numbers are added, hence must not depend on the number of threads."""
+"""Frames in a task. It decides in what order numbers are added, hence does not depend on the threads."""
 
 ROUNDING = 2e-6
 """Expected relative error of a that float32 filters may have; that of real videos is about a tenth of it."""
@@ -162,7 +162,7 @@ def _plan(c_u: Array, layout: _Layout, noise_variance: float) -> kernels.Plan:
     basis = _basis(layout.window, layout.depth, layout.center)
     spectrum = equations.decompose(torch.from_numpy(c_u))
     eigenvalues = spectrum.eigenvalues.numpy()[::-1]
-    factor = np.linalg.qr(spectrum.whitening.numpy() @ basis.inverse, mode="r")
+    factor = np.asarray(np.linalg.qr(spectrum.whitening.numpy() @ basis.inverse, mode="r"))
     # An answer is a sum of terms with relative errors of 2^-24 each; the answers' expected square is 1.
     variances = ((basis.differences @ c_u) * basis.differences).sum(1)
     rounding = 2**-24 * np.sqrt((factor**2 @ variances).sum() / max(np.count_nonzero(eigenvalues), 1))
@@ -216,19 +216,22 @@ def feature_map(
     """
     reference, deformed = (np.ascontiguousarray(segment.numpy(), np.float32) for segment in (x, y))
     length, channels, height, width = reference.shape
-    integer = all(np.array_equal(segment, np.rint(segment)) for segment in (reference, deformed))
-    layout = _Layout(window, depth, center, height, width, integer)
     chunks = [(first, min(first + CHUNK, length)) for first in range(0, length, CHUNK)]
     tasks = [(channel, *chunk) for channel in range(channels) for chunk in chunks]
+
+    def integers(*task: int) -> bool:
+        return kernels.integers(reference, *task) and kernels.integers(deformed, *task)
 
     def add_up(channel: int, first: int, last: int) -> Array:
         out, plan = np.empty((height, width)), plans[channel]
         planes = np.zeros((2, depth, layout.size), layout.sums)
-        sources = np.zeros((3 * depth, layout.size), plan.filters.dtype)
-        kernels.log_map(reference, deformed, channel, first, last, plan, planes, sources, out)
+        work = np.zeros((3 * depth + 2, layout.size), plan.filters.dtype)
+        sources, weights, difference = work[2:].reshape(-1), work[0], work[1]
+        kernels.log_map(reference, deformed, channel, first, last, plan, planes, sources, weights, difference, out)
         return out
 
     with _runner(torch.get_num_threads() if threads is None else threads) as run:
+        layout = _Layout(window, depth, center, height, width, all(run(integers, tasks)))
         matrices = _covariances(reference, layout, tasks, run)
         plans = [_plan(c_u, layout, noise_variance) for c_u in matrices]
         total = np.stack(run(add_up, tasks)).reshape(channels, -1, height, width).sum(1)
@@ -254,7 +257,7 @@ class _Announcer(event.Listener):
     def on_start(self, event: Any) -> None:
         if not _Announcer.announced:
             _Announcer.announced = True
-            sys.stderr.write("repro.ssd: compiling the CPU kernels, once on this machine (half a minute)\n")
+            sys.stderr.write("repro.ssd: compiling the CPU kernels (about ten seconds, once if they can be cached)\n")
 
     def on_end(self, event: Any) -> None:
         pass

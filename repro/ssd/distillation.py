@@ -280,9 +280,7 @@ class Distiller:
             If there are fewer than two segments.
         """
         self.require_map()
-        return self._softmax.image(self._normalize).to(
-            self._current.dtype if self._normalize is None else torch.uint8
-        )
+        return self._softmax.image(self._normalize).to(self._current.dtype if self._normalize is None else torch.uint8)
 
     def _match(self, frames: Tensor) -> None:
         """Allocate the two segments at the first frames; later ones must be like them."""
@@ -291,9 +289,7 @@ class Distiller:
             raise ValueError(f'backend="cpu" needs frames on the CPU; got device {frames.device}')
         if self._current.numel() == 0:
             shape = (self.segment_length, *frames.shape[1:])
-            self._current, self._reference = (
-                torch.empty(shape, dtype=dtype, device=frames.device) for _ in range(2)
-            )
+            self._current, self._reference = (torch.empty(shape, dtype=dtype, device=frames.device) for _ in range(2))
         for name, now, before in (
             ("shape (C, H, W)", tuple(frames.shape[1:]), tuple(self._current.shape[1:])),
             ("device", frames.device, self._current.device),
@@ -323,8 +319,8 @@ class Distiller:
         if self.n_segments < 2:
             raise ValueError(
                 f"a video of T = {self.n_frames} frames has fewer than two segments of l = "
-                f"{self.segment_length}; it needs T >= 2 l = {2 * self.segment_length}: give more frames or a "
-                "smaller segment_length"
+                f"{self.segment_length}; it needs T >= 2 l = {2 * self.segment_length}: "
+                "give more frames or a smaller segment_length"
             )
 
 

@@ -55,9 +55,7 @@ def reflect(images: Tensor, margin: int) -> Tensor:
     return F.pad(images, (margin,) * 4, mode="reflect") if margin else images
 
 
-def neighbourhoods(
-    segment: Tensor, frame: int, *, window: int = 5, depth: int = 1, center: bool = True
-) -> Tensor:
+def neighbourhoods(segment: Tensor, frame: int, *, window: int = 5, depth: int = 1, center: bool = True) -> Tensor:
     """Collect the neighbourhood of every point of one frame.
 
     Parameters
@@ -155,9 +153,7 @@ def deformation_variance(x: Tensor, y: Tensor, g: Tensor) -> Tensor:
     return torch.where(inner(y, y) > 0, variance, 0.0)
 
 
-def information(
-    a2: Tensor, g: Tensor, s_v2: Tensor, eigenvalues: Tensor, *, noise_variance: float = 0.4
-) -> Tensor:
+def information(a2: Tensor, g: Tensor, s_v2: Tensor, eigenvalues: Tensor, *, noise_variance: float = 0.4) -> Tensor:
     """Eq. 11: the weight w = I(x|p) + I(y|q) - I(p|q) in closed form.
 
     Parameters
@@ -179,9 +175,7 @@ def information(
     return 0.5 * torch.log1p(offset[:, None] + slope[:, None] * eigenvalues.to(a2.dtype)[..., None]).sum(1)
 
 
-def information_from_covariances(
-    c_u: Tensor, a2: float, g: float, s_v2: float, noise_variance: float
-) -> Tensor:
+def information_from_covariances(c_u: Tensor, a2: float, g: float, s_v2: float, noise_variance: float) -> Tensor:
     """Eqs. 3 to 8: the weight of one neighbourhood from determinants, before its simplification to Eq. 11.
 
     For Gaussians I(x|p) = 1/2 log(|C_p| / |s_n^2 I|), I(y|q) likewise, and
@@ -236,8 +230,7 @@ def information_weights(
 
     spectrum = decompose(covariance(of(x, frame) for frame in range(len(x))))
     weights = [
-        frame_weights(of(x, frame), of(y, frame), spectrum, noise_variance=noise_variance)
-        for frame in range(len(x))
+        frame_weights(of(x, frame), of(y, frame), spectrum, noise_variance=noise_variance) for frame in range(len(x))
     ]
     return torch.stack(weights).reshape(x.shape)
 
@@ -283,9 +276,7 @@ def feature_map(
     Tensor, (C, H, W)
         (1/l) sum_j log m_j, each m_j at least 1e-10.
     """
-    weights = information_weights(
-        x, y, window=window, depth=depth, noise_variance=noise_variance, center=center
-    )
+    weights = information_weights(x, y, window=window, depth=depth, noise_variance=noise_variance, center=center)
     return weighted_difference(weights, x, y, window=window).clamp(min=NULL_PRODUCT).log().mean(0)
 
 

@@ -5,6 +5,9 @@ neighbourhood is one number, ``row * stride + column``. A neighbourhood is known
 Positions run over whole rows of the plane; those in the extension are computed and never looked at, which
 costs less than a loop that stops at each row's end.
 
+This is one file although it is long: numba caches compiled code by its file's time stamp, and would go on using the
+code of another file that has changed.
+
 A plane is treated block by block, all steps on one block while it is in the cache. Nothing here is K times as
 large as a frame. Arrays carry the precision: every function is compiled for the dtypes that it is called
 with.
@@ -19,9 +22,10 @@ import numpy as np
 from numba import njit
 
 Array = np.ndarray
+Number = float | np.floating
 
-BLOCK = 2048
-"""Positions treated together: three float32 buffers of this length fit into a first-level cache."""
+BLOCK = 1024
+"""Positions treated together: half a dozen float32 buffers of this length fit into a first-level cache."""
 
 TILE = 5
 """Adjacent taps of a filter that are applied in one pass: one row of the default window."""
@@ -63,11 +67,11 @@ class Plan(NamedTuple):
     window: int
     center: bool
     shift: float
-    scale: float
-    rounding: float
-    null: float
-    a2_unit: float
-    variance_unit: float
+    scale: Number
+    rounding: Number
+    null: Number
+    a2_unit: Number
+    variance_unit: Number
     eigenvalues: Array
     offsets: Array
     begins: Array
@@ -91,6 +95,24 @@ def _compiled(*flags: str) -> Callable[[Callable], Any]:
             return njit(**options)(function)
 
     return decorate
+
+
+@_compiled("contract", "reassoc", "nnan", "nsz")
+def _largest_fraction(values: Array) -> float:
+    largest = values.dtype.type(0)
+    for i in range(len(values)):
+        largest = max(largest, abs(values[i] - np.rint(values[i])))
+    return largest
+
+
+@_compiled()
+def integers(segment: Array, channel: int, first: int, last: int) -> bool:
+    """Return whether all intensities of some frames of one channel of a segment, (l, C, H, W), are integers."""
+    for frame in range(first, last):
+        for row in segment[frame, channel]:
+            if _largest_fraction(row) > 0:
+                return False
+    return True
 
 
 @_compiled()
@@ -140,7 +162,7 @@ def _total(values: Array) -> float:
 
 
 @_compiled("contract")
-def _add_row_products(total: Array, u: Array, v: Array, at_u: int, at_v: int, stride: int, rows: int) -> None:
+def _add_row_products(total: Array, u: Array, v: Array, at_u: Any, at_v: Any, stride: Any, rows: int) -> None:
     """Add u * v row by row, four at a time, since moving data costs more than adding it.
 
     Offsets are unsigned: a signed index could count from the end, and the test for that stops vectorisation.
@@ -163,7 +185,7 @@ def _add_row_products(total: Array, u: Array, v: Array, at_u: int, at_v: int, st
 
 
 @_compiled("contract")
-def _replace_row_products(total: Array, u: Array, v: Array, at_u: int, at_v: int, move: int) -> None:
+def _replace_row_products(total: Array, u: Array, v: Array, at_u: Any, at_v: Any, move: Any) -> None:
     """Take one row's products out of a sum and put those of the row `move` further on in."""
     new_u, new_v = at_u + move, at_v + move
     for i in range(np.uint64(len(total))):
@@ -172,8 +194,7 @@ def _replace_row_products(total: Array, u: Array, v: Array, at_u: int, at_v: int
 
 @_compiled()
 def _gram(u: Array, v: Array, same: bool, window: int, height: int, columns: Array, out: Array) -> None:
-    """Sum x_a y_b over all neighbourhoods x of plane `u` and y of plane `v`, for all samples a and b of a
-    window.
+    """Sum x_a y_b over all neighbourhoods x of plane `u` and y of plane `v`, for all samples a and b.
 
     But for the border, a sum depends only on the distance between a and b. For each distance the products are
     summed over the window's rows once; to move the window takes one row or column away and adds another.
@@ -195,16 +216,14 @@ def _gram(u: Array, v: Array, same: bool, window: int, height: int, columns: Arr
             y_begin, y_end = max(0, -dy), min(window, window - dy)
             x_begin, x_end = max(0, -dx), min(window, window - dx)
             # Whole vectors; what lies beyond the row is not looked at.
-            total = columns[: (width + x_end - x_begin + 14) // 16 * 16]
+            total = columns[: (width + x_end - x_begin + 15) // 16 * 16]
             total[:] = 0
             at_u = y_begin * stride + x_begin
             at_v = at_u + dy * stride + dx
             _add_row_products(total, u, v, np.uint64(at_u), np.uint64(at_v), np.uint64(stride), height)
             for y in range(y_begin, y_end):
                 if y > y_begin:
-                    _replace_row_products(
-                        total, u, v, np.uint64(at_u), np.uint64(at_v), np.uint64(height * stride)
-                    )
+                    _replace_row_products(total, u, v, np.uint64(at_u), np.uint64(at_v), np.uint64(height * stride))
                     at_u += stride
                     at_v += stride
                 value = _total(total[:width])
@@ -239,7 +258,7 @@ def covariance(
     length, _, height, width = segment.shape
     depth = len(planes)
     columns = np.empty(width + window - 1 + SLACK, planes.dtype)
-    products = np.empty(out.shape[2:])
+    products = np.empty((window * window, window * window))
     for u in range(first, last):
         for v in range(u, min(u + depth, length)):
             extend(segment[v, channel], window // 2, shift, planes[v - u])
@@ -332,7 +351,8 @@ def _quadratic_form(
 def _sum_rows(column: Array, a: Array, window: int, stride: int) -> None:
     """Sum `window` rows, a few at a time, since moving data costs more than adding it."""
     if window == 1:
-        column[:] = a[: len(column)]
+        for i in range(len(column)):
+            column[i] = a[i]
         return
     a1, a2 = a[stride:], a[2 * stride :]
     for i in range(len(column)):
@@ -379,7 +399,7 @@ def _add_columns(total: Array, column: Array, window: int) -> None:
 def _inner_products(
     sums: Array, column: Array, planes: Array, start: int, center: bool, window: int, stride: int
 ) -> None:
-    """Sums over neighbourhoods of x, y, x^2, y^2 and x y, (5, n); of x and y only where they are needed."""
+    """Sum x, y, x^2, y^2 and x y over neighbourhoods, (5, n); x and y only where their means are needed."""
     sums[:] = 0
     for t in range(planes.shape[1]):
         x, y = planes[0, t, start:], planes[1, t, start:]
@@ -398,10 +418,10 @@ def _inner_products(
 
 @_compiled("contract")
 def _take_means_out(product: Array, x: Array, y: Array, scale: float, rounding: float, null: float) -> None:
-    """Turn sums of x y into `scale` = K times inner products of centred neighbourhoods (D2), and null ones
-    into 0.
+    """Turn sums of x y into inner products of centred neighbourhoods (D2), times `scale` = K.
 
-    Those of integers stay integers. Not centred, `scale` is 1 and the sums of x and of y are 0.
+    Those of integers stay integers; null ones become 0. Not centred, `scale` is 1 and the sums of x and y are
+    0.
     """
     zero = product.dtype.type(0)
     for i in range(len(product)):
@@ -423,7 +443,7 @@ def _offset(out: Array, xx: Array, yy: Array, xy: Array, unit: float) -> None:
 
 @_compiled("contract")
 def _slope(out: Array, offset: Array, xx: Array, xy: Array, quadratic: Array, unit: float) -> None:
-    """(s_v^2 / s_n^2 + 1 + g^2) a^2 / s_n^2 over 1 + s_v^2 / s_n^2: a factor of Eq. 11 is 1 + offset times 1 + slope lambda_k."""
+    """Compute what multiplies lambda_k when Eq. 11's factors are written (1 + offset) (1 + slope lambda_k)."""
     number = out.dtype.type
     zero, one = number(0), number(1)
     for i in range(len(out)):
@@ -543,16 +563,19 @@ def _multiply_ratio(product: Array, moment: Array, total: Array) -> None:
 
 @_compiled()
 def _write_sources(planes: Array, stride: int, center: bool, sources: Array) -> None:
-    """Write what the filters apply to: differences in space and between frames, and the first frame itself."""
+    """Write what the filters apply to: differences in space and in time, and the first frame itself."""
     depth, size = planes.shape
     for t in range(depth):
-        _difference(sources[2 * t, : size - stride], planes[t, stride:], planes[t])
-        _difference(sources[2 * t + 1, : size - 1], planes[t, 1:], planes[t])
+        vertical, horizontal = sources[2 * t * size :], sources[(2 * t + 1) * size :]
+        _difference(vertical[: size - stride], planes[t, stride:], planes[t])
+        _difference(horizontal[: size - 1], planes[t, 1:], planes[t])
     for t in range(depth - 1):
-        _difference(sources[2 * depth + t], planes[t + 1], planes[t])
+        temporal = sources[(2 * depth + t) * size :]
+        _difference(temporal[:size], planes[t + 1], planes[t])
     if not center:
+        frame = sources[(3 * depth - 1) * size :]
         for i in range(size):
-            sources[3 * depth - 1, i] = planes[0, i]
+            frame[i] = planes[0, i]
 
 
 @_compiled()
@@ -560,13 +583,11 @@ def _write_weights(
     weights: Array, planes: Array, sources: Array, plan: Plan, stride: int, sums: Array, work: Array
 ) -> None:
     """Twice the weights of Eq. 11 at `weights`, (n,), block by block."""
-    window, flat = plan.window, sources.reshape(-1)
+    window = plan.window
     for start in range(0, len(weights), BLOCK):
         n = min(BLOCK, len(weights) - start)
         quadratic, offset, slope = work[0, :n], work[1, :n], work[2, :n]
-        _quadratic_form(
-            quadratic, flat[start:], plan.offsets, plan.begins, plan.filters, work[3, :n], work[4, :n]
-        )
+        _quadratic_form(quadratic, sources[start:], plan.offsets, plan.begins, plan.filters, work[3, :n], work[4, :n])
         _inner_products(sums[:5, :n], sums[5, : n + window - 1], planes, start, plan.center, window, stride)
         x, y, xx, yy, xy = sums[0, :n], sums[1, :n], sums[2, :n], sums[3, :n], sums[4, :n]
         for product, one, two in ((xx, x, x), (yy, y, y), (xy, x, y)):
@@ -603,6 +624,8 @@ def log_map(
     plan: Plan,
     planes: Array,
     sources: Array,
+    weights: Array,
+    difference: Array,
     out: Array,
 ) -> None:
     """Sum log m_j (Eq. 6) over some frames of one channel of two segments.
@@ -615,8 +638,10 @@ def log_map(
     plan : Plan
     planes : array, (2, depth, plane)
         Work space for the frames of a neighbourhood; its dtype is that of the inner products.
-    sources : array, (3 * depth, plane)
+    sources : array, (3 * depth * plane,)
         Work space for the filters' input; its dtype is that of the filters and of Eqs. 6, 11 and 13.
+    weights, difference : array, (plane,)
+        Work space of the same dtype.
     out : array, (H, W) float64
     """
     length, _, height, width = x.shape
@@ -624,10 +649,10 @@ def log_map(
     stride = width + 2 * margin
     n = (height - 1) * stride + width
     inner = margin * stride + margin
-    weights, difference = np.zeros_like(sources[0]), np.zeros_like(sources[0])
     sums = np.empty((6, BLOCK + plan.window), planes.dtype)
     work = np.empty((6, BLOCK + plan.window), sources.dtype)
-    product = np.ones(n)
+    product = np.empty(n)
+    product[:] = 1
     for j in range(first, last):
         for t in range(depth):
             frame = min(max(j + t - depth // 2, 0), length - 1)

@@ -80,9 +80,7 @@ class SSD(nn.Module):
         videos = [at for at, leaf in enumerate(leaves) if isinstance(leaf, tv_tensors.Video)]
         tensors = [at for at, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
         if not tensors:
-            raise ValueError(
-                f"no video among the inputs; got {', '.join(type(leaf).__name__ for leaf in leaves)}"
-            )
+            raise ValueError(f"no video among the inputs; got {', '.join(type(leaf).__name__ for leaf in leaves)}")
         for at in videos or tensors[:1]:
             image = self._distill(leaves[at].as_subclass(Tensor))
             leaves[at] = tv_tensors.Image(image) if videos else image

@@ -5,12 +5,24 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from repro.suite.spec import DATASET_LABELS
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["share_plot"]
+
+_WIDTH, _HEIGHT = 190 / 25.4, 75 / 25.4
+"""Inches: the full width of a two-column journal page."""
+
+_REFERENCES = {
+    "no pretext": ("0.25", (0, (5, 1))),
+    "no pretext, shuffled labels": ("0.6", (0, (1, 1))),
+    "ceiling: true PSPI": ("0.25", (0, (3, 1, 1, 1))),
+}
+"""Rows drawn as horizontal lines: colour and dashes."""
 
 
 def share_plot(frame: pd.DataFrame) -> Figure:
@@ -19,54 +31,53 @@ def share_plot(frame: pd.DataFrame) -> Figure:
     Parameters
     ----------
     frame : DataFrame
-        Tidy rows of a table whose row labels read ``A → B`` or ``A + B (30%) → B``, or name a reference ``… → B``.
+        Tidy rows whose labels read ``A → B``, ``A + B (30%) → B``, or ``reference → B``.
 
     Returns
     -------
     Figure
-        190 mm wide; one panel for each downstream dataset, one line for each metric.
+        190 mm wide; one panel for each downstream dataset and metric, with 95 % intervals.
     """
     from matplotlib import pyplot
 
-    main = frame[frame["aggregate"] == "subject_mean"].copy()
-    main["target"] = main.row.str.rpartition(" → ")[2]
-    main["source"] = main.row.str.rpartition(" → ")[0]
-    targets = list(dict.fromkeys(main.target))
-    figure, axes = pyplot.subplots(1, len(targets), figsize=(190 / 25.4, 72 / 25.4), sharey=True, squeeze=False)
-    for axis, target in zip(axes[0], targets, strict=True):
-        _panel(axis, main[main.target == target], target)
+    main = frame[frame["aggregate"] == "subject_mean"]
+    targets = list(dict.fromkeys(main.row.str.rpartition(" → ")[2]))
+    columns = list(dict.fromkeys(main.column))
+    panels = [(target, column) for target in targets for column in columns]
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(_WIDTH, _HEIGHT), sharey=True, squeeze=False)
+    for axis, (target, column) in zip(axes[0], panels, strict=True):
+        _panel(axis, main[(main.column == column) & main.row.str.endswith(f" → {target}")], target)
+        axis.set_title(f"{target}: {column}")
     axes[0][0].set_ylabel("AUC (%)")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    entries = {
+        label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=len(entries))
     if (frame["data"] == "simulated").any():
-        figure.suptitle("Simulated data", fontsize=7, fontstyle="italic", color="0.35")
+        figure.suptitle("simulated data: not comparable with the paper's values", fontsize=7, color="0.35")
     return figure
 
 
-_REFERENCES = {
-    "no pretext": ("0.25", (0, (5, 1))),
-    "no pretext, shuffled labels": ("0.6", (0, (1, 1))),
-    "ceiling: true PSPI": ("0.25", (0, (3, 1, 1, 1))),
-}
-"""Rows drawn as horizontal lines, for the binary metric: colour and dashes."""
-
-
 def _panel(axis: Axes, rows: pd.DataFrame, target: str) -> None:
-    datasets = {name for row in rows.source for name in re.split(r" \+ ", re.sub(r" \(\d+%\)", "", row))}
-    sources = [name for name in datasets if name in set(rows.target) | {"UNBC-McMaster", "BioVid"} and name != target]
-    swept = rows[rows.source.str.startswith(tuple(sources))].copy()
-    swept["share"] = swept.source.str.extract(r"\((\d+)%\)", expand=False).fillna("0").astype(int)
-    for offset, (column, line) in enumerate(swept.sort_values("share").groupby("column", sort=False)):
-        errors = [line.value - line.ci_low, line.ci_high - line.value]
-        axis.errorbar(line.share + 0.6 * offset, line.value, yerr=errors, label=f"{column}, this run")
-        if line.paper.notna().any():
-            axis.plot(line.share, line.paper, color="black", marker="x", linestyle=":", label=f"{column}, paper")
-    binary = rows[rows.metric == "auc_binary"].set_index("source").value
+    """Draw one metric on one downstream dataset."""
+    swept = rows.assign(share=rows.row.map(_share)).dropna(subset=["share"]).sort_values("share")
+    errors = [swept.value - swept.ci_low, swept.ci_high - swept.value]
+    axis.errorbar(swept.share, swept.value, yerr=errors, label="this run")
+    if swept.paper.notna().any():
+        axis.plot(swept.share, swept.paper, color="black", marker="x", linestyle=":", label="paper")
+    values = rows.set_index("row").value
     for name, (colour, dashes) in _REFERENCES.items():
-        if name in binary.index:
-            axis.axhline(
-                binary[name], color=colour, linestyle=dashes, marker="", linewidth=0.8, label=f"Pain AUC, {name}"
-            )
-    axis.set_title(f"fine-tuned and tested on {target}")
-    axis.set_xlabel(f"share of {target} videos in the pretext (%)")
+        if (label := f"{name} → {target}") in values.index:
+            axis.axhline(values[label], color=colour, linestyle=dashes, marker="", linewidth=0.8, label=name)
+    axis.set_xlabel(f"share of {target.removesuffix('-McMaster')} in the pretext (%)")
     axis.set_xticks(sorted(set(swept.share)))
+
+
+def _share(label: str) -> float | None:
+    """Return the target's share in per cent that a row's label tells: 0 for ``A → B``, None for a reference."""
+    source, _, target = label.rpartition(" → ")
+    others = [name for name in DATASET_LABELS.values() if name != target]
+    if source in others:
+        return 0.0
+    found = re.fullmatch(rf".+ \+ {re.escape(target)} \((\d+)%\)", source)
+    return float(found[1]) if found else None

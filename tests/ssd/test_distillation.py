@@ -131,9 +131,7 @@ def test_a_stream_does_not_keep_the_caller_s_memory(videos):
 
 
 def test_trailing_frames_are_dropped(videos):
-    assert torch.equal(
-        distill(videos["blobs"], segment_length=4), distill(videos["blobs"][:12], segment_length=4)
-    )
+    assert torch.equal(distill(videos["blobs"], segment_length=4), distill(videos["blobs"][:12], segment_length=4))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])

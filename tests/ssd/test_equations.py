@@ -145,9 +145,7 @@ def test_the_weight_equals_that_of_piq(videos):
     s_v2 = equations.deformation_variance(inner(reference, True), inner(deformed, True), g)
     weight = equations.information(a2, g, s_v2, spectrum.eigenvalues, noise_variance=0.4)
     # piq inverts C_u instead of factoring it.
-    torch.testing.assert_close(
-        weight / (0.5 * math.log(2)), expected.reshape(weight.shape), rtol=1e-8, atol=0
-    )
+    torch.testing.assert_close(weight / (0.5 * math.log(2)), expected.reshape(weight.shape), rtol=1e-8, atol=0)
 
 
 def test_gain_and_variance_solve_the_regression_of_eq_14():

@@ -5,15 +5,15 @@ action units and its PSPI are known. They stand in for the licensed datasets: th
 of two methods is better, not how well it would do on people.
 """
 
-from repro.data.simulator.dataset import Actor, SequenceSpec, finish, plan, prepare, simulate, simulate_subject
+from repro.data.simulator.dataset import finish, prepare, simulate, simulate_subject
 from repro.data.simulator.domain import BIOVID, DOMAINS, GENERATOR_VERSION, UNBC, Camera, Domain
+from repro.data.simulator.planning import SequenceSpec, plan
 
 __all__ = [
     "BIOVID",
     "DOMAINS",
     "GENERATOR_VERSION",
     "UNBC",
-    "Actor",
     "Camera",
     "Domain",
     "SequenceSpec",

@@ -1,4 +1,4 @@
-"""Command line: ``python -m repro.data.simulator {unbc,biovid} DIR`` or ``python -m repro.data.simulator sheet OUT.png``."""
+"""Command line: ``python -m repro.data.simulator {unbc,biovid} DIR`` and ``... sheet OUT.png``."""
 
 from __future__ import annotations
 

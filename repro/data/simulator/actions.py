@@ -30,7 +30,7 @@ ACTIONS = (
     "AU26",
     "AU43",
 )
-"""Actions that move the face. AU43 (eyes closed) and AU45 (blink) share their lids; time decides which of both is coded."""
+"""Actions that move the face. AU43 (eyes closed) and AU45 (blink) share the lids; time decides which is coded."""
 CHANNELS = tuple(f"{name}{side}" for name in ACTIONS for side in "LR")
 """Names of the columns of an activation matrix; values are intensities over 5, so 0..1."""
 
@@ -39,7 +39,7 @@ def _bell(x: np.ndarray, y: np.ndarray, cx: float, cy: float, sx: float, sy: flo
     return np.exp(-0.5 * (((x - cx) / sx) ** 2 + ((y - cy) / sy) ** 2))
 
 
-def _smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
+def _smooth(x: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 

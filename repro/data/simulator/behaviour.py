@@ -286,7 +286,7 @@ def long_runs(flags: np.ndarray, shortest: int) -> np.ndarray:
 
 
 def visible(level: np.ndarray) -> np.ndarray:
-    """Return how far a face moves, 0..1, for an intensity over 5: FACS' letters are closer together at the top than at the bottom."""
+    """Return how far a face moves, 0..1, for an intensity over 5; the first steps of FACS' scale show the most."""
     return np.asarray(level, float) ** 0.8
 
 

@@ -98,11 +98,11 @@ class Shot:
         )
         if self.camera.jpeg:
             code = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, self.camera.jpeg])[1]
-            stored = cv2.imdecode(code, cv2.IMREAD_COLOR)
+            stored = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
         return stored
 
     def pixels(self, screen: np.ndarray) -> np.ndarray:
-        """Convert rendered pixel coordinates (..., 2) to those of the stored frame; (0, 0) is the centre of the first pixel."""
+        """Convert rendered pixels (..., 2) to pixels of the stored frame; (0, 0) is the centre of the first one."""
         scale = np.array([self.width / self.columns, self.height / self.rows])
         return (screen + 0.5) * scale - 0.5
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 """Changes whenever the same parameters give other files."""
 
 
@@ -121,7 +121,6 @@ class Domain:
     asymmetry: float
     distraction: float
     pain_share: float = 0.0
-    notes: dict[str, str] = field(default_factory=dict)
 
 
 UNBC = Domain(
@@ -144,8 +143,8 @@ UNBC = Domain(
         contrast=0.92,
         saturation=0.85,
         blur=0.0035,
-        noise=2.4,
-        jpeg=78,
+        noise=3.0,
+        jpeg=88,
         vignette=0.10,
         grey=0.0,
         backdrop="room",
@@ -203,6 +202,6 @@ BIOVID = Domain(
     asymmetry=0.8,
     distraction=0.3,
 )
-"""Volunteers under a heat stimulus of five levels: short clips from a still laboratory camera, late and individual reactions."""
+"""Volunteers under heat of five levels: short clips from a still laboratory camera, late and individual reactions."""
 
 DOMAINS = {domain.name: domain for domain in (UNBC, BIOVID)}

@@ -56,7 +56,7 @@ def hairline(identity: Identity, azimuth: np.ndarray, elevation: np.ndarray) -> 
     )
     front -= identity.fringe * (17.0 + 2 * wave) * np.exp(-((a / 58) ** 6))
     low = np.where(a < 82, -5.0 + rng.normal(0, 3.0), -30.0)
-    side_shift = 0.0
+    side_shift: float | np.ndarray = 0.0
     if identity.style in ("long", "bob"):
         low, side_shift = np.where(a < 60, -5.0, -70.0), -5.0 * _smooth(-elevation, -30.0, 0.0)
     if identity.style == "bald":
@@ -112,7 +112,7 @@ def curtain(
     Returns
     -------
     positions (R, C, 3), attributes (R, C, 8), normals (R, C, 3), stiffness (R, C) or None without long hair
-        Attributes as `kernels.shade` reads them.
+        Attributes as `shading.shade` reads them.
     """
     if identity.style not in ("long", "bob"):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from repro.data.simulator import actions, kernels
+from repro.data.simulator import actions, shading
 from repro.data.simulator.anatomy import LIP_ROW, Head
 from repro.data.simulator.skin import mouth_side
 from repro.data.simulator.subject import Identity
@@ -142,20 +142,21 @@ class Landmarks:
         self.shift = shift.reshape(len(actions.CHANNELS), -1)
 
     def positions(self, activation: np.ndarray, eyes: np.ndarray) -> np.ndarray:
-        """Return head positions (F, 68, 3), cm, for activations (F, C) and eye states (F, 2, 20) of `render.Person.eye_state`."""
+        """Return head positions (F, 68, 3), cm, for activations (F, C) and the `eye_state` (F, 2, 20) of a person."""
         out = self.points + (activation @ self.shift).reshape(len(activation), 68, 3)
         for index, e in _LID.items():
             eye = eyes[:, 1 if index >= 42 else 0].astype(float)
-            out[:, index, 0] += eye[:, kernels.EYE_X] + eye[:, kernels.EYE_SIDE] * e * eye[:, kernels.EYE_HALF]
-            ee = min(1.0, e * e)
-            base = eye[:, kernels.EYE_TILT] * e
-            closed = base - 0.62 * eye[:, kernels.EYE_LOW] * (1 - ee) ** 0.8
+            out[:, index, 0] += eye[:, shading.EYE_X] + eye[:, shading.EYE_SIDE] * e * eye[:, shading.EYE_HALF]
+            rest = 1.0 - min(1.0, e * e)
+            upper, lower = 0.65 * rest**0.5 + 0.35 * rest, 0.5 * rest**0.5 + 0.5 * rest
+            base = eye[:, shading.EYE_TILT] * e
+            closed = base - 0.62 * eye[:, shading.EYE_LOW] * lower
             lid = closed
             if index in _UPPER:
-                top = base + eye[:, kernels.EYE_UP] * (1 - ee) ** 0.62 * (1 - 0.10 * e)
-                lid = top + (closed - top) * eye[:, kernels.LID_UP]
+                top = base + eye[:, shading.EYE_UP] * upper * (1 - 0.10 * e)
+                lid = top + (closed - top) * eye[:, shading.LID_UP]
             elif index in _LOWER:
-                low = base - eye[:, kernels.EYE_LOW] * (1 - ee) ** 0.8 * (1 + 0.12 * e)
-                lid = low + (closed - low) * eye[:, kernels.LID_LOW]
-            out[:, index, 1] += eye[:, kernels.EYE_Y] + lid
+                low = base - eye[:, shading.EYE_LOW] * lower * (1 + 0.12 * e)
+                lid = low + (closed - low) * eye[:, shading.LID_LOW]
+            out[:, index, 1] += eye[:, shading.EYE_Y] + lid
         return out

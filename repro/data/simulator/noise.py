@@ -9,7 +9,7 @@ _SIZE = 256
 
 
 def lattice(rng: np.random.Generator, *, stretch: float = 1.0) -> np.ndarray:
-    """Return a periodic field (256, 256) of unit variance and a wavelength of about four cells; `stretch` lengthens it along the rows."""
+    """Return a periodic field (256, 256) of unit variance, four cells a wave; `stretch` lengthens it down the rows."""
     white = rng.standard_normal((_SIZE, _SIZE)).astype(np.float32)
     pad = 48
     wrapped = np.pad(white, pad, mode="wrap")

@@ -40,7 +40,7 @@ def _smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def _attributes(
-    colour: np.ndarray, gloss: np.ndarray, ao: np.ndarray, shadow: np.ndarray, soft: np.ndarray
+    colour: np.ndarray, gloss: float | np.ndarray, ao: np.ndarray, shadow: np.ndarray, soft: float | np.ndarray
 ) -> np.ndarray:
     shape = colour.shape[:-1]
     extra = np.stack([np.broadcast_to(a, shape) for a in (gloss, ao, shadow, soft, 0.0)], -1)
@@ -88,7 +88,7 @@ def ear(identity: Identity, head: Head, side: float) -> Part:
         * np.exp(-flush[..., None] * fair * np.array([0.1, 1.0, 0.9]))
         * (0.55 + 0.45 * ao[..., None])
     )
-    attributes = _attributes(colour, np.float64(0.45 * identity.gloss), ao, 0.5 + 0.5 * ao, np.float64(1.3))
+    attributes = _attributes(colour, 0.45 * identity.gloss, ao, 0.5 + 0.5 * ao, 1.3)
     return Part(points, n, attributes, np.ones(points.shape[:2]), kernels.SHEET)
 
 
@@ -196,5 +196,5 @@ def glasses(identity: Identity, head: Head, light: np.ndarray) -> list[Part]:
 def _ribbon(points: np.ndarray, n: np.ndarray, colour: np.ndarray) -> Part:
     shape = points.shape[:2]
     one = np.ones(shape)
-    attributes = _attributes(np.broadcast_to(colour, (*shape, 3)).copy(), np.float64(1.6), one, one, np.float64(0.0))
+    attributes = _attributes(np.broadcast_to(colour, (*shape, 3)).copy(), 1.6, one, one, 0.0)
     return Part(points, n, attributes, one, kernels.SHEET)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repro.data.simulator import actions, anatomy, hair, kernels, parts, skin
+from repro.data.simulator import actions, anatomy, hair, kernels, parts, shading, skin
 from repro.data.simulator.anatomy import LIP_ROW
 from repro.data.simulator.subject import Identity
 
@@ -28,13 +28,14 @@ class Light:
     ground: tuple[float, float, float]
 
     def array(self) -> np.ndarray:
-        """Return the rows that `kernels.shade` reads, directions normalised."""
+        """Return the rows that `shading.shade` reads, directions normalised."""
         rows = np.array(
             [self.key_direction, self.key, self.fill_direction, self.fill, self.sky, self.ground], np.float32
         )
         for k in (0, 2):
             rows[k] /= np.linalg.norm(rows[k])
-        return rows
+        halfway = rows[0] + np.array([0, 0, 1], np.float32)
+        return np.vstack([rows, halfway / np.linalg.norm(halfway)])
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ class Person:
         return out
 
     def eye_state(self, performance: Performance) -> np.ndarray:
-        """Return the rows (F, 2, 20) that `kernels.shade` reads."""
+        """Return the rows (F, 2, 20) that `shading.shade` reads."""
         a = performance.activation
         out = np.repeat(self.eyes[None], len(a), axis=0)
         index = actions.CHANNELS.index
@@ -195,15 +196,15 @@ class Person:
             squeeze_low = 1 - (1 - 0.55 * cheek) * (1 - 0.80 * tight) * (1 - 0.20 * nose) * (1 - 0.22 * smile)
             squeeze_up = 1 - (1 - 0.12 * cheek) * (1 - 0.32 * tight) * (1 - 0.12 * brow) * (1 - 0.08 * nose)
             up = squeeze_up + (1 - squeeze_up) * shut
-            out[:, k, kernels.LID_UP] = np.clip(up - 0.25 * a[:, index("AU2" + side)] * (1 - shut), -0.25, 1)
-            out[:, k, kernels.LID_LOW] = squeeze_low + (1 - squeeze_low) * np.clip(shut * 1.6 - 0.6, 0, 1)
+            out[:, k, shading.LID_UP] = np.clip(up - 0.25 * a[:, index("AU2" + side)] * (1 - shut), -0.25, 1)
+            out[:, k, shading.LID_LOW] = squeeze_low + (1 - squeeze_low) * np.clip(shut * 1.6 - 0.6, 0, 1)
             # Looking down brings the upper lid down.
-            out[:, k, kernels.LID_UP] += np.clip(-performance.gaze[:, 1] * 0.9, 0, 0.4) * (
-                1 - out[:, k, kernels.LID_UP]
+            out[:, k, shading.LID_UP] += np.clip(-performance.gaze[:, 1] * 0.9, 0, 0.4) * (
+                1 - out[:, k, shading.LID_UP]
             )
-            out[:, k, kernels.GAZE_X] = performance.gaze[:, 0]
-            out[:, k, kernels.GAZE_Y] = performance.gaze[:, 1]
-            out[:, k, kernels.PUPIL] = 0.21
+            out[:, k, shading.GAZE_X] = performance.gaze[:, 0]
+            out[:, k, shading.GAZE_Y] = performance.gaze[:, 1]
+            out[:, k, shading.PUPIL] = 0.21
         return out
 
     def render(self, performance: Performance, background: np.ndarray, camera: np.ndarray) -> Iterator[np.ndarray]:
@@ -222,57 +223,67 @@ class Person:
         ndarray, shape (H, W, 3), float32
             The buffer is reused: copy what must be kept.
         """
-        height, width = background.shape[:2]
-        depth = np.empty((height, width), np.float32)
-        index = np.empty((height, width), np.int32)
-        bary = np.empty((height, width, 2), np.float32)
-        out = np.empty((height, width, 3), np.float32)
-        points, screen = self.points.copy(), np.empty_like(self.points)
-        normals = self.normals.copy()
+        canvas = _Canvas(self, *background.shape[:2])
         turned = rotations(performance.angles)
         eyes = self.eye_state(performance)
+        move = performance.move.astype(np.float32)
+        camera = camera.astype(np.float32)
         weights = performance.activation.astype(np.float32)
         # Traces of an action cost time (denormal numbers) and show nothing.
         weights[weights < 1e-3] = 0.0
-        moved = np.empty(self.shift.shape[1:], np.float32)
-        field = np.empty(self.expression.shape[1:], np.float32)
-        camera = camera.astype(np.float32)
-        window = np.array(self.window, np.int32)
-        mouth = np.array([self.identity.shape["mouth_y"], 0.0, 0.0, _TEETH], np.float32)
-        light = self.light
-        move = performance.move.astype(np.float32)
-        drop = [actions.CHANNELS.index("AU26" + side) for side in "LR"]
-        lips = [actions.CHANNELS.index(n + side) for n in ("AU25", "AU10") for side in "LR"]
         for f, w in enumerate(weights):
             if f == 0 or not np.array_equal(w, weights[f - 1]):
-                kernels.combine(w, self.shift, self.shift_rows, moved)
-                kernels.combine(w, self.expression, self.expression_rows, field)
-                np.add(self.points[: self.n_head], moved.reshape(-1, 3), out=points[: self.n_head])
-                mouth[1] = w[drop].sum()
-                mouth[2] = mouth[1] + 0.3 * w[lips].sum()
-            kernels.project(points, self.stiffness, turned[f], move[f], PIVOT, camera, screen)
-            kernels.turn(self.normals[self.n_head :], self.stiffness[self.n_head :], turned[f], normals[self.n_head :])
-            kernels.rasterise(screen, self.triangles, self.material, depth, index, bary)
-            out[:] = background
-            kernels.shade(
-                index,
-                bary,
-                self.triangles,
-                self.material,
-                self.attributes,
-                normals,
-                points,
-                self.surface.base,
-                field.reshape(*self.window_size, 4),
-                window,
-                turned[f],
-                light,
-                eyes[f],
-                mouth,
-                np.float32(self.pixel),
-                out,
-            )
-            yield out
+                self._express(canvas, w)
+            self._draw(canvas, turned[f], move[f], eyes[f], camera, background)
+            yield canvas.out
+
+    def _express(self, canvas: _Canvas, weights: np.ndarray) -> None:
+        """Move skin and mouth as the activations (len(CHANNELS),) of one frame say."""
+        kernels.combine(weights, self.shift, self.shift_rows, canvas.moved)
+        kernels.combine(weights, self.expression, self.expression_rows, canvas.field)
+        np.add(self.points[: self.n_head], canvas.moved.reshape(-1, 3), out=canvas.points[: self.n_head])
+        canvas.mouth[1] = weights[_JAW].sum()
+        canvas.mouth[2] = canvas.mouth[1] + 0.3 * weights[_LIPS].sum()
+
+    def _draw(
+        self,
+        canvas: _Canvas,
+        rotation: np.ndarray,
+        move: np.ndarray,
+        eyes: np.ndarray,
+        camera: np.ndarray,
+        background: np.ndarray,
+    ) -> None:
+        """Draw one frame into ``canvas.out``."""
+        rest = slice(self.n_head, None)
+        kernels.project(canvas.points, self.stiffness, rotation, move, PIVOT, camera, canvas.screen)
+        kernels.turn(self.normals[rest], self.stiffness[rest], rotation, canvas.normals[rest])
+        kernels.rasterise(canvas.screen, self.triangles, self.material, canvas.depth, canvas.index, canvas.bary)
+        canvas.out[:] = background
+        geometry = self.triangles, self.material, self.attributes, canvas.normals, canvas.points
+        skin_maps = self.surface.base, canvas.field.reshape(*self.window_size, 4), canvas.window
+        scene = rotation, self.light, eyes, canvas.mouth
+        shading.shade(canvas.index, canvas.bary, *geometry, *skin_maps, *scene, float(self.pixel), canvas.out)
+
+
+_JAW = [actions.CHANNELS.index("AU26" + side) for side in "LR"]
+_LIPS = [actions.CHANNELS.index(name + side) for name in ("AU25", "AU10") for side in "LR"]
+
+
+class _Canvas:
+    """Buffers of one rendering, reused from frame to frame."""
+
+    def __init__(self, person: Person, height: int, width: int) -> None:
+        self.depth = np.empty((height, width), np.float32)
+        self.index = np.empty((height, width), np.int32)
+        self.bary = np.empty((height, width, 2), np.float32)
+        self.out = np.empty((height, width, 3), np.float32)
+        self.points, self.screen = person.points.copy(), np.empty_like(person.points)
+        self.normals = person.normals.copy()
+        self.moved = np.empty(person.shift.shape[1:], np.float32)
+        self.field = np.empty(person.expression.shape[1:], np.float32)
+        self.window = np.array([*person.window, *person.window_size])
+        self.mouth = np.array([person.identity.shape["mouth_y"], 0.0, 0.0, _TEETH], np.float32)
 
 
 def _nonzero_rows(basis: np.ndarray) -> np.ndarray:
@@ -300,7 +311,7 @@ def _bilinear(grid: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 
 def project_points(points: np.ndarray, performance: Performance, camera: np.ndarray) -> np.ndarray:
-    """Return the picture positions (F, K, 2), in rendered pixels, of head positions (F, K, 3) that move with the head."""
+    """Return rendered pixels (F, K, 2) of positions (F, K, 3) that move with the head."""
     turned = rotations(performance.angles).astype(float)
     moved = np.einsum("fij,fkj->fki", turned, points - PIVOT) + PIVOT + performance.move[:, None]
     scale = camera[0] * camera[3] / (camera[3] - moved[..., 2])

@@ -19,7 +19,7 @@ class Surface:
     Attributes
     ----------
     base : ndarray, shape (R, C, 12)
-        As `kernels.shade` reads it.
+        As `shading.shade` reads it.
     points : ndarray, shape (R, C, 3)
         Neutral positions, without hair, cm.
     normals : ndarray, shape (R, C, 3)
@@ -307,7 +307,7 @@ def expression(identity: Identity, surface: Surface) -> tuple[np.ndarray, tuple[
 
 
 def mouth_side(points: np.ndarray, below: np.ndarray, identity: Identity) -> np.ndarray:
-    """Return 1 for points of the lower lip and jaw: `below` (0 or 1) between the corners of the mouth, by height elsewhere."""
+    """Return 1 for lower lip and jaw: `below` (0 or 1) between the corners of the mouth, by height elsewhere."""
     x = np.abs(points[:, 0])
     half = identity.shape["mouth_half"]
     near = _smooth(half + 0.05 - x, -0.15, 0.35) * (points[:, 2] > 3)

@@ -186,6 +186,16 @@ def _style(sex: str, age: int, rng: np.random.Generator) -> tuple[str, float]:
     return style, float(abs(rng.normal(3, 2)) + max(0, age - 30) * rng.uniform(0.05, 0.3))
 
 
+def _proportions(rng: np.random.Generator, sex: str, age: int, melanin: float) -> dict[str, float]:
+    column = 0 if sex == "m" else 1
+    shape = {k: v[column] + v[2] * float(np.clip(rng.normal(), -2.2, 2.2)) for k, v in _SHAPE.items()}
+    shape["nose_width"] += 0.16 * melanin
+    shape["lip_up"] += 0.14 * melanin
+    shape["lip_low"] += 0.16 * melanin
+    shape["fat"] += 0.004 * (age - 38)
+    return shape
+
+
 def sample_identity(seed: int, key: str, index: int, *, ages: tuple[int, int]) -> Identity:
     """Draw one person.
 
@@ -209,13 +219,7 @@ def sample_identity(seed: int, key: str, index: int, *, ages: tuple[int, int]) -
     sex = "w" if stratified(seed, index, key, "sex") < 0.5 else "m"
     age = int(round(ages[0] + (ages[1] - ages[0]) * stratified(seed, index * 2, key, "age")))
     melanin = float(0.95 * stratified(seed, index * 3, key, "skin") ** 1.6)
-    column = 0 if sex == "m" else 1
-    shape_rng = stream(seed, name, "shape")
-    shape = {k: v[column] + v[2] * float(np.clip(shape_rng.normal(), -2.2, 2.2)) for k, v in _SHAPE.items()}
-    shape["nose_width"] += 0.16 * melanin
-    shape["lip_up"] += 0.14 * melanin
-    shape["lip_low"] += 0.16 * melanin
-    shape["fat"] += 0.004 * (age - 38)
+    shape = _proportions(stream(seed, name, "shape"), sex, age, melanin)
     skin = _skin(melanin, rng)
     grey = float(np.clip((age - 42) / 28 + rng.normal(0, 0.2), 0, 0.95))
     style, recession = _style(sex, age, rng)

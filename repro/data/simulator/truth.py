@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,8 +42,7 @@ def true_pspi(root: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
         found = json.loads(marker.read_text())
         fields = dict(found["parameters"])
-        camera = Camera(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.pop("camera").items()})
-        domain = Domain(camera=camera, **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        domain: Domain = _restore(Domain, {**fields, "camera": _restore(Camera, fields["camera"])})
         n_subjects, videos, seed, frames = (found[k] for k in ("n_subjects", "videos_per_subject", "seed", "frames"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{marker}: does not describe a simulation ({error}); simulate the dataset again") from error
@@ -63,3 +64,8 @@ def true_pspi(root: str | os.PathLike[str]) -> dict[str, np.ndarray]:
                 script = biovid_script(identity, domain, temper, spec.n_frames, spec.level, spec.index)
             truth[f"{spec.subject}/{spec.name}"] = np.asarray(script.pspi, dtype=np.int64)
     return truth
+
+
+def _restore(kind: Any, fields: Mapping[str, Any]) -> Any:
+    """Undo what JSON does to a dataclass: its tuples became lists."""
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})

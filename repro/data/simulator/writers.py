@@ -16,8 +16,8 @@ import numpy as np
 
 from repro.data.simulator.behaviour import CODED, Script
 from repro.data.simulator.landmarks import UNBC_66
+from repro.data.simulator.planning import CLASSES
 
-CLASSES = ("BL1", "PA1", "PA2", "PA3", "PA4")
 _OPENFACE_AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 

@@ -1,0 +1,34 @@
+"""Speed of the simulator: building a person, a rendered frame, a stored frame."""
+
+from __future__ import annotations
+
+import pytest
+
+from repro.data.simulator import BIOVID, UNBC, plan
+from repro.data.simulator.actor import Actor
+
+
+@pytest.fixture(scope="module", params=[64, 72, 128])
+def actor(request):
+    return Actor(UNBC, 0, 2, request.param)
+
+
+def test_building_a_person(benchmark):
+    benchmark(Actor, UNBC, 0, 1, 72)
+
+
+def test_rendering_a_sequence(benchmark, actor):
+    spec = plan(UNBC, 3, 1, frames=48)[2]
+    script, shot = actor.script(spec), actor.shot(spec)
+
+    def render():
+        return sum(1 for _ in actor.person.render(script.performance, shot.background, shot.pose))
+
+    benchmark.extra_info["frames"] = benchmark(render)
+
+
+@pytest.mark.parametrize("domain", [UNBC, BIOVID], ids=lambda d: d.name)
+def test_writing_a_sequence(benchmark, tmp_path, domain):
+    actor, spec = Actor(domain, 0, 0, 72), plan(domain, 1, 1, frames=48)[0]
+    benchmark.extra_info["frames"] = spec.n_frames
+    benchmark(actor.write, tmp_path, spec)
