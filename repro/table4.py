@@ -21,23 +21,14 @@ def _published() -> list[Row]:
 def _references() -> list[Row]:
     rows = []
     for target, name in DATASET_LABELS.items():
-        for label, method, shuffled in (
-            ("no pretext", "scratch", False),
-            ("no pretext, shuffled labels", "scratch", True),
-            ("mean predictor", "mean", False),
-            ("ceiling: true PSPI", "pspi", False),
+        for label, method, more in (
+            ("no pretext", "scratch", {}),
+            ("no pretext, shuffled labels", "scratch", {"shuffled": True, "repeat": 3}),
+            ("mean predictor", "mean", {}),
+            ("ceiling: true PSPI", "pspi", {"simulated_only": True}),
         ):
             lead = (label, name)
-            row = Row(
-                " → ".join(lead),
-                lead,
-                target,
-                method,
-                shuffled=shuffled,
-                published=False,
-                simulated_only=method == "pspi",
-            )
-            rows.append(row)
+            rows.append(Row(" → ".join(lead), lead, target, method, published=False, **more))
     return rows
 
 
@@ -56,7 +47,7 @@ TABLE = Table(
             "shuffled labels are at chance",
             "no pretext, shuffled labels → UNBC-McMaster",
             PAIN,
-            lambda v, low, high: low <= 50 <= high,
+            lambda v, low, high: abs(v - 50) <= 10,
         ),
     ),
 )

@@ -153,7 +153,9 @@ class SiamesePretext(PretextTask):
 
     @torch.no_grad()
     def evaluate(self, network: nn.Module, pool: PretextPool, generator: torch.Generator) -> dict[str, float]:
-        """Dissimilarities of pairs of halves, how well they tell pairs apart, and the features' effective rank.
+        """Measure dissimilarities of halves, how well they tell pairs apart, and the features' effective rank.
+
+        Images are augmented as in training: without that, overlapping clips are all but equal and any network tells.
 
         Returns
         -------
@@ -167,8 +169,13 @@ class SiamesePretext(PretextTask):
         owners = np.array([sources[i][0] for i in order])
         index = torch.stack([self._pick(sources[i][1], generator) for i in order])
         device = next(network.parameters()).device
-        chunks = index.flatten().split(256)
-        features = torch.cat([network(to_network(pool.images[chunk]).to(device)).cpu() for chunk in chunks])
+        augment = Augmentation(area=self.area, aspect=self.aspect)
+        features = torch.cat(
+            [
+                network(augment(to_network(pool.images[chunk]).to(device), generator)).cpu()
+                for chunk in index.flatten().split(256)
+            ]
+        )
         pairs = self._dissimilarities(features.unflatten(0, index.shape)).numpy()
         same = np.eye(len(pairs), dtype=bool)
         mine = (owners[:, None] == owners[None, :]) & ~same

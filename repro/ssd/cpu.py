@@ -1,18 +1,17 @@
-"""The distillation on a CPU, fused: `repro.ssd.equations.feature_map`, two orders of magnitude faster.
+"""The distillation on a CPU, fused: `repro.ssd.equations.feature_map`, some twenty times as fast.
 
-One pass over each pair of frames does everything from the neighbourhoods' inner products to Eq. 6. How:
+One pass over each pair of frames does everything from the neighbourhoods' inner products to Eq. 6:
 
-* C_u (Eq. 12) from products of a frame with itself at each distance within a window, summed once a distance.
+* C_u (Eq. 12) comes from products of a frame with itself at each distance within a window, summed once a distance.
   Neighbourhoods are centred (D2) afterwards: C_u = P R P with P = I - 1 1^T / K.
-* x^T C_u^+ x (Eq. 13) as the squared length of the answers of filters, a triangular factor of C_u^+. The
-filters
-  apply to differences between neighbouring pixels, which are nearly uncorrelated where pixels are not: so
-  float32 suffices for them, and centring is free.
-* Inner products (Eqs. 14, 15) as separable sums, exact in float32 for integers up to 255.
-* The K logarithms of Eq. 11 as a few, of products.
+* x^T C_u^+ x (Eq. 13) is the squared length of the answers of filters, a triangular factor of C_u^+. They apply to
+  differences between neighbouring pixels, which are nearly uncorrelated where pixels are not: so float32 suffices
+  for them, and centring costs nothing.
+* Inner products (Eqs. 14, 15) are separable sums, exact in float32 for integers up to 255.
+* The K logarithms of Eq. 11 are a few, of products.
 
-Where float32 does not suffice (intensities that are no integers, large neighbourhoods, a nearly singular
-C_u), float64 takes its place, at about half the speed.
+Where float32 does not suffice (intensities that are no integers, large neighbourhoods, a nearly singular C_u, next to
+no noise), float64 takes its place, at about half the speed.
 """
 
 from __future__ import annotations
@@ -41,6 +40,9 @@ CHUNK = 10
 
 ROUNDING = 2e-6
 """Expected relative error of a that float32 filters may have; that of real videos is about a tenth of it."""
+
+LEAST_NOISE = 1e-3
+"""Noise variance below which Eq. 11's factors could leave the range of float32."""
 
 
 class _Layout(NamedTuple):
@@ -166,18 +168,19 @@ def _plan(c_u: Array, layout: _Layout, noise_variance: float) -> kernels.Plan:
     # An answer is a sum of terms with relative errors of 2^-24 each; the answers' expected square is 1.
     variances = ((basis.differences @ c_u) * basis.differences).sum(1)
     rounding = 2**-24 * np.sqrt((factor**2 @ variances).sum() / max(np.count_nonzero(eigenvalues), 1))
-    number = np.float32 if rounding < ROUNDING and noise_variance >= 1e-3 else np.float64
+    number = np.float32 if rounding < ROUNDING and noise_variance >= LEAST_NOISE else np.float64
     filters = np.zeros(((len(factor) + 1) // 2, len(basis.tiles), 2, kernels.TILE), number)
     rows = np.arange(len(factor))[:, None]
     filters[rows // 2, basis.taps[:, 0], rows % 2, basis.taps[:, 1]] = factor
     samples, scale = layout.samples, layout.samples if layout.center else 1
+    sums = layout.sums if number is np.float32 else np.float64  # one combination less to compile
     return kernels.Plan(
         window=layout.window,
         center=layout.center,
         shift=layout.shift,
-        scale=layout.sums(scale),
-        rounding=layout.sums(0 if layout.sums is np.float32 else 1e-14),
-        null=layout.sums(equations.NULL_PRODUCT * scale),
+        scale=sums(scale),
+        rounding=sums(0 if sums is np.float32 else 1e-14),
+        null=sums(equations.NULL_PRODUCT * scale),
         a2_unit=number(1 / (samples * noise_variance)),
         variance_unit=number(1 / (samples * scale * noise_variance)),
         eigenvalues=np.ascontiguousarray(eigenvalues, number),
@@ -224,7 +227,7 @@ def feature_map(
 
     def add_up(channel: int, first: int, last: int) -> Array:
         out, plan = np.empty((height, width)), plans[channel]
-        planes = np.zeros((2, depth, layout.size), layout.sums)
+        planes = np.zeros((2, depth, layout.size), np.asarray(plan.scale).dtype)
         work = np.zeros((3 * depth + 2, layout.size), plan.filters.dtype)
         sources, weights, difference = work[2:].reshape(-1), work[0], work[1]
         kernels.log_map(reference, deformed, channel, first, last, plan, planes, sources, weights, difference, out)

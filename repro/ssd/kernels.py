@@ -1,16 +1,13 @@
 """The loops of the fused implementation, compiled; `repro.ssd.cpu` plans and calls them.
 
 A frame lives in a *plane*: it is extended by its reflection (D8) and flattened, so that every offset within a
-neighbourhood is one number, ``row * stride + column``. A neighbourhood is known by its first sample.
-Positions run over whole rows of the plane; those in the extension are computed and never looked at, which
-costs less than a loop that stops at each row's end.
+neighbourhood is one number, ``row * stride + column``. A neighbourhood is known by its first sample. Positions run
+over whole rows of the plane; those in the extension are computed and never looked at, which costs less than a loop
+that stops at each row's end. A plane is treated block by block, all steps on one block while it is in the cache, and
+nothing is K times as large as a frame. Arrays carry the precision: functions are compiled for the dtypes they meet.
 
 This is one file although it is long: numba caches compiled code by its file's time stamp, and would go on using the
 code of another file that has changed.
-
-A plane is treated block by block, all steps on one block while it is in the cache. Nothing here is K times as
-large as a frame. Arrays carry the precision: every function is compiled for the dtypes that it is called
-with.
 """
 
 from __future__ import annotations

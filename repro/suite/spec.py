@@ -72,6 +72,8 @@ class Row:
         Whether the paper has this row. Others stand below the line, as ours.
     simulated_only : bool
         Left out on licensed data, which does not hold what the row needs.
+    repeat : int
+        Repetitions for each one asked for, where single runs scatter more than the row is meant to show.
     """
 
     label: str
@@ -82,6 +84,7 @@ class Row:
     shuffled: bool = False
     published: bool = True
     simulated_only: bool = False
+    repeat: int = 1
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def _is_done(task: Task, store: Store) -> bool:
 def expected_cells(table: Table, scale: Scale, repetitions: int) -> int:
     """Return how many cells a table will have, before its data is there (grouped folds only)."""
     inputs = {column.input for column in table.columns}
-    return len(table.rows) * len(inputs) * scale.n_folds * repetitions
+    return sum(row.repeat for row in table.rows) * len(inputs) * scale.n_folds * repetitions
 
 
 def build_plan(
@@ -226,9 +226,9 @@ class _Planner:
     def plan(self, repetitions: int) -> Plan:
         cells: list[Cell] = []
         kinds = list(dict.fromkeys(column.input for column in self.table.columns))
-        for repetition in range(repetitions):
-            for row in self.table.rows:
-                corpus = self.corpora[row.target]
+        for row in self.table.rows:
+            corpus = self.corpora[row.target]
+            for repetition in range(repetitions * row.repeat):
                 for split in corpus.folds(self.table.protocol, self.scale.n_folds):
                     for kind in kinds:
                         spec = replace(self.scale.input, kind=kind)

@@ -44,7 +44,8 @@ def tasks_of(made, kind):
 
 def test_a_table_has_a_cell_for_each_row_and_fold():
     made = plan()
-    assert len(made.cells) == len(TABLE4.rows) * SCALE.n_folds == expected_cells(TABLE4, SCALE, 1)
+    shuffled = sum(row.shuffled for row in TABLE4.rows)
+    assert len(made.cells) == (len(TABLE4.rows) + 2 * shuffled) * SCALE.n_folds == expected_cells(TABLE4, SCALE, 1)
     assert len({cell.key for cell in made.cells}) == len(made.cells)
     assert len(plan(repetitions=2).cells) == 2 * len(made.cells)
 
@@ -110,7 +111,7 @@ def test_what_changes_a_number_changes_its_key(change):
 
 def test_changing_the_pretext_leaves_cells_without_one_alone():
     other = replace(SCALE, pretext=replace(SCALE.pretext, steps_per_epoch=7))
-    before, after = ({(c.row, c.fold): c.key for c in plan(scale=s).cells} for s in (SCALE, other))
+    before, after = ({(c.row, c.fold, c.repetition): c.key for c in plan(scale=s).cells} for s in (SCALE, other))
     for place in before:
         assert (before[place] == after[place]) == place[0].startswith(("no pretext", "mean"))
 
@@ -125,8 +126,10 @@ def test_methods_are_paired_by_fold_and_seed():
     for cell in (made := plan()).cells:
         task = tasks_of(made, "cell")[f"cell-{cell.key}"]
         if "seed" in task.arguments:
-            seeds.setdefault((cell.row.rpartition(" → ")[2], cell.fold), set()).add(task.arguments["seed"])
-    assert all(len(found) == 1 for found in seeds.values()) and len(seeds) == 2 * SCALE.n_folds
+            seeds.setdefault((cell.row.rpartition(" → ")[2], cell.fold, cell.repetition), set()).add(
+                task.arguments["seed"]
+            )
+    assert all(len(found) == 1 for found in seeds.values()) and len(seeds) == 2 * SCALE.n_folds * 3
 
 
 def test_a_pretext_must_not_see_its_whole_target():

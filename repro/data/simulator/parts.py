@@ -132,7 +132,7 @@ def torso(identity: Identity, texel: float, light: np.ndarray) -> Part:
     # Clothes: a round or a pointed neckline, or a collar.
     depth = 1.0 + 3.2 * identity.neckline
     line = -15.3 - depth * np.exp(-((ax / (2.6 + 1.2 * identity.neckline)) ** 2)) + 0.9 * _smooth(ax, 2.0, 6.5)
-    inside = _smooth(line - yy, -0.12, 0.12 + 0.4 * texel)
+    inside = _smooth(line - yy, -0.35, 0.35)
     fold = noise.sample(noise.lattice(rng, stretch=2.0), ax * 1.6 + 3 * np.sign(x), yy * 0.8)
     weave = 1 + 0.10 * fold
     if rng.random() < 0.3:
