@@ -14,7 +14,7 @@ from repro.suite.emit import emit, to_markdown
 from repro.suite.engine import Engine, Failure, available_cores
 from repro.suite.progress import Progress
 from repro.suite.provenance import provenance
-from repro.suite.simulation import simulated_root, simulation_tasks
+from repro.suite.simulation import compilation_task, simulated_root, simulation_tasks
 from repro.suite.spec import DATASET_LABELS, SCALES, Scale, Table
 from repro.suite.store import Store
 from repro.suite.tabulate import judge, tabulate
@@ -120,6 +120,7 @@ def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: f
                 left = expected_cells(table, scale, options.seeds)
                 _print(f"{table.name}: 0/{left} cells are there; left to do: simulated data, {left} cells")
                 return COMPLETE if options.mode == "plan" else INCOMPLETE
+            tasks = [compilation_task(), *tasks] if tasks else []
             progress.add(tasks)
             if failures := engine.run(tasks, progress):
                 progress.close()

@@ -11,7 +11,7 @@ from repro.suite.engine import Task
 from repro.suite.spec import DATASET_LABELS, Simulated
 from repro.suite.store import Store
 
-__all__ = ["simulated_root", "simulation_tasks"]
+__all__ = ["compilation_task", "simulated_root", "simulation_tasks"]
 
 _SEED = 0
 _SECONDS_PER_FRAME = 0.0012
@@ -63,6 +63,19 @@ def simulation_tasks(root: Path, name: str, size: Simulated) -> list[Task]:
         tuple(task.id for task in subjects),
     )
     return [start, *subjects, end]
+
+
+def compilation_task() -> Task:
+    """Return a task that compiles SSD's kernels: on a fresh machine one worker does so while another simulates."""
+    return Task("compile", "prepare", "SSD kernels compiled", 10.0, _compile)
+
+
+def _compile(report: Report) -> None:
+    import torch
+
+    from repro.ssd import distill
+
+    distill(torch.zeros((4, 3, 8, 8), dtype=torch.uint8), segment_length=2)
 
 
 def _of(root: Path, name: str, size: Simulated) -> dict[str, object]:
