@@ -196,9 +196,7 @@ class _Optimum(torch.autograd.Function):
     """The optimum of Eq. 21 as a function of the samples."""
 
     @staticmethod
-    def forward(
-        ctx: Any, h_i: Tensor, h_j: Tensor, settings: _Settings, batch: torch.Size
-    ) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, h_i: Tensor, h_j: Tensor, settings: _Settings, batch: torch.Size) -> tuple[Tensor, ...]:
         solution = _solve(h_i, h_j, settings, batch)
         fidelity = settings.fidelity
         left_i, left_j = solution.combinations

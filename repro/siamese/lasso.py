@@ -73,9 +73,7 @@ def minimise(problem: Lasso) -> Tensor:
     scale = torch.where(scale > 0, scale, 1.0)
     # An empty row of P needs a pivot of any size.
     rounding = torch.where(problem.rounding > 0, problem.rounding / scale, 1.0)
-    scaled = Lasso(
-        problem.quadratic / scale.unsqueeze(-1), problem.linear / scale, problem.weight / scale, rounding
-    )
+    scaled = Lasso(problem.quadratic / scale.unsqueeze(-1), problem.linear / scale, problem.weight / scale, rounding)
     iterate = _start(scaled)
     for stop in _STOPS:
         iterate = _follow_path(scaled, iterate, stop)

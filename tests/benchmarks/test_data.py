@@ -17,16 +17,12 @@ def archive(tmp_path_factory):
     root = tmp_path_factory.mktemp("unbc")
     picture = cv2.imencode(".png", np.zeros((24, 32, 3), np.uint8))[1].tobytes()
     for sequence in (f"ll042t{k}aaaff" for k in range(10)):
-        folders = [
-            root / name / "042-ll042" / sequence for name in ("Images", "AAM_landmarks", "Frame_Labels/PSPI")
-        ]
+        folders = [root / name / "042-ll042" / sequence for name in ("Images", "AAM_landmarks", "Frame_Labels/PSPI")]
         for folder in folders:
             folder.mkdir(parents=True)
         for number in range(1, 101):
             (folders[0] / f"{sequence}{number:03d}.png").write_bytes(picture)
-            (folders[1] / f"{sequence}{number:03d}_aam.txt").write_text(
-                "   1.5000000e+01   2.5000000e+01\n" * 66
-            )
+            (folders[1] / f"{sequence}{number:03d}_aam.txt").write_text("   1.5000000e+01   2.5000000e+01\n" * 66)
             (folders[2] / f"{sequence}{number:03d}_facs.txt").write_text("   0.0000000e+00\n")
     return root
 
@@ -52,9 +48,7 @@ def test_decode(benchmark, film):
 
 
 def test_align(benchmark):
-    frames = torch.randint(
-        0, 256, (138, 3, 240, 320), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
+    frames = torch.randint(0, 256, (138, 3, 240, 320), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     random = np.random.default_rng(0)
     landmarks = np.tile(random.normal((160, 120), 30, (68, 2)), (138, 1, 1))
     assert benchmark(faces.align, frames, landmarks, size=224).shape == (138, 3, 224, 224)

@@ -18,7 +18,8 @@ def root(tmp_path_factory):
 def test_unbc(root):
     simulator.simulate(simulator.UNBC, root / "unbc", n_subjects=1, videos_per_subject=2, seed=1, size=64, frames=48)
     data = open_dataset("unbc", root / "unbc")
-    assert data.simulated and len(data.records) == 2 and data.excluded == []
+    assert data.simulated and len(data.records) == 2
+    assert not [row for row in data.excluded if row.what != "metric"]  # one person may happen to show no pain
     assert not [note for note in data.notes if "action units" in note.reason]  # its PSPI obeys the formula
     assert data.verify() == []
     record = data.records[0]

@@ -48,8 +48,8 @@ def true_pspi(root: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise ValueError(f"{marker}: does not describe a simulation ({error}); simulate the dataset again") from error
     if found["generator"] != GENERATOR_VERSION:
         raise ValueError(
-            f"{marker}: written by version {found['generator']} of the simulator, this is {GENERATOR_VERSION}; simulate "
-            "the dataset again"
+            f"{marker}: written by version {found['generator']} of the simulator, this is {GENERATOR_VERSION}; "
+            "simulate the dataset again"
         )
     truth: dict[str, np.ndarray] = {}
     for index in range(n_subjects):
