@@ -1,0 +1,47 @@
+"""The README says what is so: its table is the committed one, its names exist, its examples run."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_is_the_committed_one():
+    table = (ROOT / "tables/simulated/table4.md").read_text()
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    assert len(lines) > 16 and "\n".join(lines) in README
+
+
+def test_the_first_screen_has_two_commands():
+    first_screen = "\n".join(README.splitlines()[:24])
+    (block,) = re.findall(r"```sh\n(.*?)```", first_screen, re.S)
+    commands = block.strip().splitlines()
+    assert len(commands) == 2
+    assert commands[0].endswith("python -m repro.table4") and commands[1].endswith("python -m pytest")
+
+
+def test_files_and_modules_that_are_named_exist():
+    for path in re.findall(r"\]\(([\w/.-]+)\)", README):
+        assert (ROOT / path).is_file(), path
+    for name in set(re.findall(r"`((?:repro|baselines)(?:\.[a-z_0-9]+)*)`", README)):
+        import_module(name)
+    for path in set(re.findall(r"`((?:repro|tests|baselines)/[\w/.]+\.py)`", README)):
+        assert (ROOT / path).is_file(), path
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in re.findall(r"```python\n(.*?)```", README, re.S) if "open_dataset" not in b]
+)
+def test_examples_run(block):
+    generator = torch.Generator().manual_seed(0)
+    names = {
+        "video": torch.randint(0, 256, (44, 3, 24, 24), generator=generator, dtype=torch.uint8),
+        "h_i": torch.randn(2, 4, 16, generator=generator),
+        "h_j": torch.randn(2, 4, 16, generator=generator),
+    }
+    exec(block, names)
