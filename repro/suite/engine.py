@@ -57,6 +57,8 @@ class Task:
     arguments : mapping
     requires : tuple of str
         Tasks that must be finished before. Names that are not in the same run count as finished.
+    on_gpu : bool
+        One such task runs at a time, whatever the number of processes, so that they do not crowd one GPU.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Task:
     function: Callable[..., None]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
+    on_gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,9 +183,9 @@ class _Queue:
         self.unfinished = set(self.waiting)
         self.failures: list[Failure] = []
 
-    def take(self) -> Task | None:
+    def take(self, *, gpu_is_free: bool = True) -> Task | None:
         for name, task in self.waiting.items():
-            if not self.unfinished.intersection(task.requires):
+            if not self.unfinished.intersection(task.requires) and (gpu_is_free or not task.on_gpu):
                 return self.waiting.pop(name)
         if self.waiting and self.unfinished == set(self.waiting):
             raise ValueError(f"tasks require one another in a circle: {sorted(self.waiting)[:5]}")
@@ -249,7 +252,10 @@ def _run_on_workers(client: Any, queue: _Queue, progress: Progress) -> None:
     deaths: dict[str, int] = {}
     while True:
         slots = max(1, sum(client.nthreads().values()))
-        while len(flying) < slots and (task := queue.take()) is not None:
+        while len(flying) < slots:
+            task = queue.take(gpu_is_free=not any(other.on_gpu for other in flying.values()))
+            if task is None:
+                break
             future = client.submit(
                 _on_worker,
                 task.function,

@@ -40,7 +40,7 @@ def provenance(
     dict
         ``command``, ``versions``, ``commit``, ``hardware``, ``scale`` with every decision's value, ``data`` with
         fingerprints and the ledger of what was left out, ``pretext`` with each network's history, ``checks``,
-        ``seconds``.
+        ``seconds`` of this command and of the stored cells and networks when they were computed.
     """
     return {
         "table": table.name,
@@ -65,8 +65,18 @@ def provenance(
         "data": {name: _data(corpus) for name, corpus in corpora.items()},
         "pretext": {row: [_history(store, key) for key in keys] for row, keys in plan.artifacts.items()},
         "checks": list(checks),
-        "seconds": round(seconds, 1),
+        "seconds": {"this command": round(seconds, 1), **_seconds(plan, store)},
     }
+
+
+def _seconds(plan: Plan, store: Store) -> dict[str, float]:
+    """Sum what the stored cells and networks took when they were computed, on one core each."""
+    networks = dict.fromkeys(key for keys in plan.artifacts.values() for key in keys)
+    entries = {
+        "cells": [store.read(key)[0] for key in plan.keys if store.has(key)],
+        "pretext networks": [store.read_artifact(key)[0] for key in networks if store.has_artifact(key)],
+    }
+    return {kind: round(sum(entry["run"]["seconds"] for entry in found), 1) for kind, found in entries.items()}
 
 
 def _data(corpus: Corpus) -> dict[str, Any]:

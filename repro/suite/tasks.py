@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -173,10 +172,14 @@ def _write(
 
 
 def _circumstances(begin: float) -> dict[str, Any]:
-    """Seconds, peak memory of this process, and what it ran on."""
+    """Return seconds, peak memory of this process where the platform tells it, and what it ran on."""
     import torch
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = None
+    if sys.platform != "win32":
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "seconds": round(time.monotonic() - begin, 3),
         "peak_bytes": peak,
@@ -185,8 +188,3 @@ def _circumstances(begin: float) -> dict[str, Any]:
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
     }
-
-
-def simulated_folder(store: Path, name: str, label: str) -> Path:
-    """Return where a simulated dataset of these parameters stands."""
-    return Store(store).data_folder / f"simulated-{name}-{label}"

@@ -293,7 +293,8 @@ class _Planner:
             cost = settings.schedule.epochs * len(split.train) * _COST["training image"]
         key = hash_of(description)
         arguments |= {"key": key, "description": description}
-        self.fillers[key] = Task(f"cell-{key}", "cell", label, cost, function, arguments, tuple(requires))
+        on_gpu = arguments.get("device", "cpu") != "cpu"
+        self.fillers[key] = Task(f"cell-{key}", "cell", label, cost, function, arguments, tuple(requires), on_gpu)
         return key
 
     def _reference(self, row: Row, corpus: Corpus) -> dict[str, Any]:
@@ -351,6 +352,7 @@ class _Planner:
                 "device": self.device,
             },
             tuple(f"input-{name}" for names in shards.values() for name in names),
+            on_gpu=self.device != "cpu",
         )
         return key
 

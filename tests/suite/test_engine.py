@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,21 @@ def test_workers_are_other_processes_and_leave_this_environment_alone(tmp_path):
     assert run(tasks, 2) == []
     assert (tmp_path / "a").read_text() != str(os.getpid())
     assert dict(os.environ) == before
+
+
+def occupy(path, report, seconds=0.3):
+    """Fail if another task of this kind is running."""
+    marker = Path(path).parent / "occupied"
+    with marker.open("x"):
+        time.sleep(seconds)
+    marker.unlink()
+    Path(path).touch()
+
+
+def test_tasks_for_the_gpu_run_one_at_a_time_beside_others(tmp_path):
+    crowd = [replace(task(tmp_path, f"g{i}", occupy), on_gpu=True) for i in range(3)]
+    assert run([*crowd, task(tmp_path, "a"), task(tmp_path, "b")], 2) == []
+    assert all((tmp_path / name).exists() for name in ("g0", "g1", "g2", "a", "b"))
 
 
 def test_a_circle_is_refused(tmp_path):
