@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from repro.data.files import Digest, few, list_folder, unavailable
+from repro.data.files import Digest, few, file_size, list_folder, read_bytes, unavailable
 from repro.data.schema import DataError, Dataset, DatasetUnavailable, Exclusion, VideoRecord
 from repro.data.video import probe
 from repro.data.video_file import VideoFileRecord
@@ -189,7 +189,7 @@ class _Reader:
         info = probe(entry.path)
         if info.n_frames == 0:
             raise DataError(f"{entry.path}: declares no number of frames; copy it again from its source")
-        self.digest.size(f"video/{subject}/{entry.name}", entry.stat().st_size)
+        self.digest.size(f"video/{subject}/{entry.name}", file_size(entry))
         return VideoFileRecord(
             subject=subject,
             video=f"{subject}/{name}",
@@ -238,11 +238,18 @@ class _Reader:
                 raise
             self.excluded.append(Exclusion("file", "starting_point/samples.csv", str(error)))
             return None
-        self.digest.text("starting_point/samples.csv", path.read_bytes())
+        self.digest.text("starting_point/samples.csv", read_bytes(str(path)))
         return samples
 
 
 def _parse_samples(path: Path) -> dict[str, tuple[str, int]]:
+    try:
+        return _parse_rows(path)
+    except (OSError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); copy it again, or remove it") from error
+
+
+def _parse_rows(path: Path) -> dict[str, tuple[str, int]]:
     samples: dict[str, tuple[str, int]] = {}
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
         rows = csv.DictReader(stream, delimiter="\t")
@@ -256,5 +263,8 @@ def _parse_samples(path: Path) -> dict[str, tuple[str, int]]:
                     f"{path}: line {rows.line_num}: class_id {row['class_id']!r} with class_name {level!r}; "
                     "copy the file again, or remove it"
                 )
+            if not name or name in samples:
+                found = f"{name} is listed before" if name else "no sample_name"
+                raise DataError(f"{path}: line {rows.line_num}: {found}; copy the file again, or remove it")
             samples[name] = row["subject_name"], CLASSES.index(level)
     return samples

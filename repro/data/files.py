@@ -12,7 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from repro.data.schema import DatasetUnavailable
+from repro.data.schema import DataError, DatasetUnavailable
+from repro.data.video import MAX_PIXELS
 
 WHOLE = 1 << 16
 """Files up to this many bytes enter a digest whole, larger ones by their size, first and last 4 KiB."""
@@ -39,19 +40,35 @@ class Digest:
 
     def file(self, name: str, path: str | os.PathLike[str]) -> None:
         """Add a file by its name, size and content; only the ends of a file larger than `WHOLE` are read."""
-        with open(path, "rb") as stream:  # noqa: PTH123 - called for ten thousands of small files
-            size = os.fstat(stream.fileno()).st_size
-            if size <= WHOLE:
-                self.text(name, stream.read())
-                return
-            self.size(name, size)
-            self._hash.update(stream.read(4096))
-            stream.seek(size - 4096)
-            self._hash.update(stream.read(4096))
+        try:
+            with open(path, "rb") as stream:  # noqa: PTH123 - called for ten thousands of small files
+                size = os.fstat(stream.fileno()).st_size
+                if size <= WHOLE:
+                    self.text(name, stream.read())
+                    return
+                self.size(name, size)
+                self._hash.update(stream.read(4096))
+                stream.seek(size - 4096)
+                self._hash.update(stream.read(4096))
+        except OSError as error:
+            raise unreadable(path, error) from error
 
     def hexdigest(self) -> str:
         """Return the digest in hexadecimal."""
         return self._hash.hexdigest()
+
+
+def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:
+    """Compose the error for a file or folder that the system cannot read, such as a loop of links."""
+    return DataError(f"{path}: cannot be read ({error.strerror or error}); copy it again from its source")
+
+
+def file_size(entry: os.DirEntry[str]) -> int:
+    """Return the size of a file in bytes; raises `DataError` for a link that leads nowhere or to itself."""
+    try:
+        return entry.stat().st_size
+    except OSError as error:
+        raise unreadable(entry.path, error) from error
 
 
 def is_stray(name: str) -> bool:
@@ -63,8 +80,15 @@ def list_folder(path: str | os.PathLike[str]) -> tuple[list[os.DirEntry[str]], l
     """Return the folders and the files in a folder, each sorted by name, without stray files."""
     with os.scandir(path) as entries:
         found = sorted((entry for entry in entries if not is_stray(entry.name)), key=lambda entry: entry.name)
-    folders = [entry for entry in found if entry.is_dir()]
-    return folders, [entry for entry in found if not entry.is_dir()]
+    folders = [entry for entry in found if _is_folder(entry)]
+    return folders, [entry for entry in found if not _is_folder(entry)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; who reads it as a file finds out
+        return False
 
 
 def few(names: Sequence[str]) -> str:
@@ -78,37 +102,56 @@ def names_ending(folder: str | os.PathLike[str], ending: str) -> set[str]:
         names = os.listdir(folder)  # noqa: PTH208 - called for folders of thousands of files
     except FileNotFoundError:
         return set()
+    except OSError as error:
+        raise unreadable(folder, error) from error
     return {name for name in names if name.endswith(ending) and not is_stray(name)}
 
 
 def read_bytes(path: str) -> bytes:
-    """Read a small file whole; several times faster than a `Path`, which matters for 150,000 of them."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Read a small file whole; several times faster than a `Path`, which matters for 150,000 of them.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, a folder, or cannot be read.
+    """
     try:
-        size = os.fstat(descriptor).st_size
-        content = os.read(descriptor, size)
-        while len(content) < size and (more := os.read(descriptor, size - len(content))):
-            content += more
-        return content
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            size = os.fstat(descriptor).st_size
+            content = os.read(descriptor, size)
+            while len(content) < size and (more := os.read(descriptor, size - len(content))):
+                content += more
+            return content
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def png_size(path: str) -> tuple[int, int] | None:
     """Return width and height of a PNG file that begins and ends as one; None of any other file.
 
-    Only the ends of the file are read: what lies between is checked by `read_png`.
+    Only the ends of the file are read: what lies between is checked by `read_png`. Raises `DataError` for a
+    file that cannot be read, or whose header declares a size that is not believed.
     """
-    descriptor = os.open(path, os.O_RDONLY)
     try:
-        head = os.pread(descriptor, 24, 0)
-        # Some programs append a few bytes to a whole image.
-        tail = os.pread(descriptor, 64, max(0, os.fstat(descriptor).st_size - 64))
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            head = os.pread(descriptor, 24, 0)
+            # Some programs append a few bytes to a whole image.
+            tail = os.pread(descriptor, 64, max(0, os.fstat(descriptor).st_size - 64))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise unreadable(path, error) from error
     if len(head) < 24 or not head.startswith(_PNG) or _PNG_END not in tail:
         return None
     width, height = struct.unpack(">II", head[16:24])
+    if not 0 < width * height <= MAX_PIXELS:
+        raise DataError(
+            f"{path}: declares {width} x {height} pixels; the header is damaged, copy the file again from its source"
+        )
     return width, height
 
 
@@ -119,7 +162,7 @@ def read_png(path: str) -> np.ndarray | None:
     """
     try:
         data = read_bytes(path)
-    except OSError:
+    except DataError:
         return None
     if not data.startswith(_PNG):
         return None
@@ -132,7 +175,10 @@ def read_png(path: str) -> np.ndarray | None:
         if end > len(data) or zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             return None
         if chunk[4:] == b"IEND":
-            return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            try:
+                return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            except cv2.error:  # raised, not returned, for a header that declares an impossible size
+                return None
         at = end
 
 

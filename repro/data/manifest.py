@@ -6,7 +6,8 @@ Columns are ``video,subject,label`` and, for parts of videos, ``start,end``::
     clips/anna_1.mp4,anna,0,,
     clips/anna_2.mp4,anna,3,50,170
 
-Videos are given relative to the folder of the CSV file. Labels are whole numbers from 0. ``start`` is the
+Videos are given relative to the folder of the CSV file and lie in it, or are linked from it: the fingerprint
+must not depend on where that folder is. Labels are whole numbers from 0. ``start`` is the
 number of the first frame, counted from 0, and ``end`` that of the first frame after the last; empty means the
 video's own.
 """
@@ -15,7 +16,8 @@ from __future__ import annotations
 
 import csv
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +28,10 @@ from repro.data.video_file import VideoFileRecord
 
 REQUIRED = ("video", "subject", "label")
 """Columns that a manifest must have; ``start`` and ``end`` are optional, others are ignored."""
+
+
+MAX_LABEL = 1000
+"""Largest label that is believed; the number of levels is the largest label and one."""
 
 
 def open_manifest(root: str | os.PathLike[str], strict: bool = True) -> Dataset:
@@ -107,7 +113,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
             reader = csv.DictReader(stream, skipinitialspace=True, restval="")
             names = [(name or "").strip() for name in reader.fieldnames or ()]
             reader.fieldnames = names
-            rows = [(reader.line_num, {name: (row[name] or "").strip() for name in names if name}) for row in reader]
+            rows = [(reader.line_num, _strip(row)) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetUnavailable(f"manifest: {path} is not a readable CSV file ({error})") from error
     missing = [name for name in REQUIRED if name not in names]
@@ -116,9 +122,19 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
             f"manifest: expected columns {','.join(REQUIRED)}[,start,end] in {path}, but found "
             f"{','.join(names) or 'none'}. Add {','.join(missing)} to its first line."
         )
+    repeated = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    if repeated:
+        raise DatasetUnavailable(f"manifest: {path} has several columns {','.join(repeated)}. Keep one of each name.")
     if not rows:
         raise DatasetUnavailable(f"manifest: {path} lists no video. Add a row for each.")
     return rows
+
+
+def _strip(row: dict[str | Any, str | list[str]]) -> dict[str, str]:
+    """Return a row without blanks; what goes beyond the columns, which `csv` files under None, is under ""."""
+    texts = {name: text for name, text in row.items() if name and isinstance(text, str)}
+    beyond = [text.strip() for text in row.get(None) or () if text.strip()]
+    return {name: text.strip() for name, text in texts.items()} | {"": ",".join(beyond)}
 
 
 def _record(path: Path, line: int, row: dict[str, str], infos: dict[str, VideoInfo], strict: bool) -> VideoFileRecord:
@@ -127,8 +143,18 @@ def _record(path: Path, line: int, row: dict[str, str], infos: dict[str, VideoIn
     for name in ("video", "subject"):
         if not row[name]:
             raise DataError(f"{where}: no {name}; fill it in or remove the row")
+    if row[""]:
+        raise DataError(f"{where}: more values than columns ({row[''][:60]}); quote values that hold a comma")
     label = _whole(where, "label", row["label"])
-    file = str(path.parent / row["video"])
+    if label > MAX_LABEL:
+        raise DataError(f"{where}: label {row['label']} is above {MAX_LABEL}; correct the row")
+    video = PurePath(row["video"])
+    if video.is_absolute() or ".." in video.parts:
+        raise DataError(
+            f"{where}: {row['video']} leads out of the manifest's folder; move or link the video into that folder "
+            "and give its path from there"
+        )
+    file = str(path.parent / video)
     info = infos.get(file) or infos.setdefault(file, probe(file))
     part = bool(row.get("start") or row.get("end"))
     start = _whole(where, "start", row["start"]) if row.get("start") else 0
@@ -138,7 +164,7 @@ def _record(path: Path, line: int, row: dict[str, str], infos: dict[str, VideoIn
             f"{where}: frames {start} to {stop} of {row['video']}, which has {info.n_frames}; start must be "
             "below end, and end at most the number of frames"
         )
-    name = row["video"].rpartition(".")[0] or row["video"]
+    name = video.as_posix().rpartition(".")[0] or video.as_posix()
     return VideoFileRecord(
         subject=row["subject"],
         video=f"{name}@{start}-{stop}" if part else name,
@@ -155,7 +181,7 @@ def _record(path: Path, line: int, row: dict[str, str], infos: dict[str, VideoIn
 def _whole(where: str, name: str, text: str) -> int:
     """Read a whole number from 0."""
     try:
-        value = float(text)
+        value = -1.0 if "_" in text else float(text)  # Python takes 1_0 for 10
     except ValueError:
         value = -1.0
     if not (value >= 0 and value.is_integer()):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro.data.schema import DataError
+from repro.data.video import MAX_BYTES
 
 N_LANDMARKS = 68
 """Points of OpenFace's landmark model, in the order of the 68-point scheme."""
@@ -25,6 +26,7 @@ N_LANDMARKS = 68
 POSE = ("pose_Tx", "pose_Ty", "pose_Tz", "pose_Rx", "pose_Ry", "pose_Rz")
 """Position of the head in millimetres and its rotation in radians, in the camera's coordinates."""
 
+_MAX_VALUE = 1e9
 _ACTION_UNIT = re.compile(r"AU(\d+)_([rc])")
 
 
@@ -109,7 +111,7 @@ def _read_table(path: str | os.PathLike[str]) -> tuple[list[str], NDArray[np.flo
     """Read names of columns, without blanks, and rows of numbers."""
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as stream:
-            rows = [row for row in csv.reader(stream) if row]
+            rows = [row for row in csv.reader(stream) if "".join(row).strip() or len(row) > 1]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error}); run OpenFace on the video again") from error
     if len(rows) < 2:
@@ -125,6 +127,11 @@ def _read_table(path: str | os.PathLike[str]) -> tuple[list[str], NDArray[np.flo
         table = np.array(rows[1:], dtype=np.float64)
     except ValueError as error:
         raise DataError(f"{path}: {error}; run OpenFace on the video again") from error
+    if (np.abs(table) > _MAX_VALUE).any():
+        raise DataError(
+            f"{path}: a value of {np.nanmax(np.abs(table)):g}, which is no frame, pixel or unit; "
+            "run OpenFace on the video again"
+        )
     return names, table
 
 
@@ -134,10 +141,14 @@ def _by_frame(
     """Return a row for each frame, that of the most confident face; NaN in frames without one."""
     numbers = table[:, column["frame"]]
     count = int(numbers.max()) if n_frames is None and np.isfinite(numbers).all() else n_frames
-    if count is None or not ((numbers >= 1) & (numbers <= count) & (numbers % 1 == 0)).all():
+    if (
+        count is None
+        or count * table.shape[1] * table.itemsize > MAX_BYTES
+        or not ((numbers >= 1) & (numbers <= count) & (numbers % 1 == 0)).all()
+    ):
         raise DataError(
-            f"{path}: frame numbers {np.nanmin(numbers):g}..{np.nanmax(numbers):g} are not in 1..{count}; "
-            "was it made from another video?"
+            f"{path}: frame numbers {numbers.min():g}..{numbers.max():g} are not in 1..{count or 'the length'}, or "
+            "too many; run OpenFace on this very video again"
         )
     result = np.full((count, table.shape[1]), np.nan)
     # In the order of confidence, so that the most confident row of a frame is written last.

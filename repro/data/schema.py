@@ -195,7 +195,8 @@ class Dataset:
         """
         digest = hashlib.sha256(f"{self.name}\0{self.n_levels}\0{self._content}".encode())
         for record in self.records:
-            digest.update(f"\0{record.subject}\0{record.video}\0{record.n_frames}".encode())
+            # Not str.encode: names on disk need not be Unicode.
+            digest.update(os.fsencode(f"\0{record.subject}\0{record.video}\0{record.n_frames}"))
         return digest.hexdigest()
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> list[Exclusion]:
@@ -241,13 +242,14 @@ class Dataset:
 def _loss(record: VideoRecord) -> str | None:
     """Return why a video cannot be decoded as it declares, or None."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
             decoded = record.check()
     except DataError as error:
         return str(error)
     if decoded != record.n_frames:
-        return f"{decoded} frames decoded, {record.n_frames} declared"
+        first = f": {told[0].message}" if told else ""
+        return f"{decoded} frames decoded, {record.n_frames} declared{first}"
     return None
 
 
@@ -265,7 +267,7 @@ def simulation(root: Path) -> dict[str, object] | None:
         if (place / SIMULATED).is_file():
             try:
                 note = json.loads((place / SIMULATED).read_text())
-            except ValueError:
+            except (OSError, ValueError, RecursionError):
                 return {}
             return note if isinstance(note, dict) else {}
     return None

@@ -29,6 +29,7 @@ from torch import Tensor
 from repro.data.files import (
     Digest,
     few,
+    file_size,
     list_folder,
     names_ending,
     png_size,
@@ -47,7 +48,7 @@ from repro.data.unbc_labels import (
     parse_pspi,
     pspi,
 )
-from repro.data.video import VideoWarning
+from repro.data.video import MAX_BYTES, VideoWarning
 
 RATINGS = ("AFF", "OPR", "SEN", "VAS")
 """Self-reports and observer's rating of a whole sequence."""
@@ -87,12 +88,20 @@ class UnbcRecord(VideoRecord):
             if image is None or (video is not None and image.shape[:2] != video.shape[2:]):
                 return self._stop(f"{stem}{number}.png", index, video)
             if video is None:
+                self._check_memory(image.size)
                 video = torch.empty((self.n_frames, 3, *image.shape[:2]), dtype=torch.uint8)
             red, green, blue = video[index].numpy()
             cv2.split(image, [blue, green, red])  # OpenCV's channel order; writes into the video
         if video is None:
             raise DataError(f"{self.images}: no frames")
         return video
+
+    def _check_memory(self, frame_bytes: int) -> None:
+        if frame_bytes * self.n_frames > MAX_BYTES:
+            raise DataError(
+                f"{self.images}: {self.n_frames} frames take {frame_bytes * self.n_frames:,} bytes, more than the "
+                f"limit of {MAX_BYTES:,}; make the images smaller"
+            )
 
     def _stop(self, name: str, index: int, video: Tensor | None) -> Tensor:
         """Raise for a frame that cannot be decoded, or warn and return those before it."""
@@ -240,7 +249,7 @@ class _Reader:
 
     def _check_images(self, folder: Path, sequence: str) -> tuple[str, ...]:
         """Return the frames' numbers, after checking that they follow each other and are whole PNG files."""
-        sizes = {entry.name: entry.stat().st_size for entry in list_folder(folder)[1]}
+        sizes = {entry.name: file_size(entry) for entry in list_folder(folder)[1]}
         names = [name for name in sizes if name.endswith(".png")]
         numbers = {name: name[len(sequence) : -4] for name in names}
         for name, number in numbers.items():
@@ -250,6 +259,8 @@ class _Reader:
             raise DataError(f"{folder}: no frames; copy the folder again, or remove it")
         names.sort(key=lambda name: int(numbers[name]))
         for before, after in zip(names, names[1:], strict=False):
+            if int(numbers[after]) == int(numbers[before]):
+                raise DataError(f"{folder}: {before} and {after} have the same number; remove one of them")
             if int(numbers[after]) != int(numbers[before]) + 1:
                 raise DataError(f"{folder}: frames between {before} and {after} are missing; copy the folder again")
         first: tuple[int, int] | None = None
@@ -355,7 +366,7 @@ class _Reader:
             for folder in (subject, subject[2:], subject.partition("-")[2]):
                 path = self.folders[rating] / folder / f"{sequence}.txt"
                 if folder and path.is_file():
-                    content = path.read_bytes()
+                    content = read_bytes(str(path))
                     self.digest.text(f"{rating}/{subject}/{sequence}.txt", content)
                     yield rating, parse_number(str(path), content)
                     break

@@ -13,6 +13,12 @@ from repro.data.schema import DataError
 MAX_PSPI = 16
 """Largest value of AU4 + max(AU6, AU7) + max(AU9, AU10) + AU43: three intensities of 0..5 and one of 0..1."""
 
+MAX_INTENSITY = 5
+"""Largest intensity of an action unit (FACS, A..E as 1..5)."""
+
+MAX_COORDINATE = 1e6
+"""Largest coordinate of a landmark that is believed, in pixels; a model that lost the face may leave the image."""
+
 N_LANDMARKS = 66
 """Points of the archive's active appearance model."""
 
@@ -34,6 +40,14 @@ def pspi(action_units: dict[int, float]) -> float:
     return au(4, 0.0) + max(au(6, 0.0), au(7, 0.0)) + max(au(9, 0.0), au(10, 0.0)) + au(43, 0.0)
 
 
+def _number(text: bytes) -> float:
+    """Read a number as labels are written; NaN for anything else, ``1_0`` too, which Python takes for 10."""
+    try:
+        return float("nan") if b"_" in text else float(text)
+    except ValueError:
+        return float("nan")
+
+
 def is_blank(content: bytes) -> bool:
     """Whether a file is empty, which is how the archive writes that nothing was coded or tracked."""
     return not content or content.isspace()
@@ -41,10 +55,7 @@ def is_blank(content: bytes) -> bool:
 
 def parse_number(path: str, content: bytes) -> float:
     """Read a file that holds one number."""
-    try:
-        value = float(content)
-    except ValueError:
-        value = np.nan
+    value = _number(content)
     if not np.isfinite(value):
         raise DataError(f"{path}: expected one number, found {content[:40]!r}; copy the labels again")
     return value
@@ -59,19 +70,20 @@ def parse_pspi(path: str, content: bytes) -> int:
 
 
 def parse_facs(path: str, content: bytes) -> dict[int, float]:
-    """Read rows of action unit, intensity and two columns that are not used; the largest intensity counts."""
+    """Read rows of action unit, intensity and two columns that are not used, and that a row may lack.
+
+    The largest intensity of a unit counts; units up to 0 are passed over.
+    """
     coded: dict[int, float] = {}
     for row in content.splitlines():
         columns = row.split()
         if not columns:
             continue
-        try:
-            unit, intensity = float(columns[0]), float(columns[1])
-        except (ValueError, IndexError):
-            unit = intensity = np.nan
-        if not (np.isfinite(unit) and intensity >= 0):
+        unit, intensity = (_number(column) for column in columns[:2]) if len(columns) > 1 else (np.nan, np.nan)
+        if not (unit.is_integer() and 0 <= intensity <= MAX_INTENSITY):
             raise DataError(
-                f"{path}: expected rows of action unit and intensity, found {row[:60]!r}; copy the labels again"
+                f"{path}: expected rows of action unit and intensity, found {row[:60]!r}; copy the labels "
+                f"again (an intensity is 0..{MAX_INTENSITY})"
             )
         if unit > 0:
             coded[int(unit)] = max(coded.get(int(unit), 0.0), intensity)
@@ -80,14 +92,15 @@ def parse_facs(path: str, content: bytes) -> dict[int, float]:
 
 def parse_points(path: str, content: bytes) -> NDArray[np.float32]:
     """Read rows of x and y, (66, 2)."""
-    values = content.split()
+    rows = [row.split() for row in content.splitlines() if not is_blank(row)]
     try:
-        points = np.array(values, dtype=np.float64)
+        points = np.array(rows, dtype=np.float64)
     except ValueError:
         points = np.empty(0)
-    if points.size != 2 * N_LANDMARKS or not np.isfinite(points).all():
+    if points.shape != (N_LANDMARKS, 2) or not (np.abs(points) <= MAX_COORDINATE).all():
         raise DataError(
-            f"{path}: expected {N_LANDMARKS} rows of x and y, found {len(values)} values or something else "
-            "than numbers; copy the landmarks again, or empty the file to do without this frame's"
+            f"{path}: expected {N_LANDMARKS} rows of x and y, found {sum(map(len, rows))} values in {len(rows)} "
+            "rows, or something else than coordinates; copy the landmarks again, or empty the file to do without "
+            "this frame's"
         )
-    return points.reshape(N_LANDMARKS, 2).astype(np.float32)
+    return points.astype(np.float32)

@@ -96,14 +96,16 @@ class IdentityRecord(VideoRecord):
             If the file is damaged, or the box lies outside the still.
         """
         path = f"{self.folder}/{name}.jpg"
-        image = cv2.imread(path, cv2.IMREAD_COLOR_RGB) if _is_whole_jpeg(path) else None
+        image = _read_jpeg(path)
         if image is None:
             raise DataError(f"{path}: is not a whole JPEG image; copy it again from its source, or remove it")
         if box is not None:
             x, y, width, height = box
             image = image[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)]
             if not image.size:
-                raise DataError(f"{path}: the face's box {box} in {self.box_file} lies outside the still")
+                raise DataError(
+                    f"{path}: the face's box {box} in {self.box_file} lies outside the still; correct its row"
+                )
         return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
     def stills(self) -> Iterator[Tensor]:
@@ -173,10 +175,15 @@ def open_vggface2(root: str | os.PathLike[str], strict: bool = True, *, splits: 
     digest = Digest()
     for split in present:
         box_file = base / "bb_landmark" / f"loose_bb_{split}.csv"
+        spans: dict[str, list[tuple[int, int]]] = {}
         if box_file.is_file():
-            spans = _spans(box_file, digest)
+            try:
+                spans = _spans(box_file, digest)
+            except DataError as error:
+                if strict:
+                    raise
+                excluded.append(Exclusion("file", f"bb_landmark/{box_file.name}", f"{error}; stills are taken whole"))
         else:
-            spans = {}
             reason = "there is no such file: stills are taken whole"
             notes.append(Exclusion("file", f"bb_landmark/{box_file.name}", reason))
         for entry in list_folder(base / split)[0]:
@@ -213,7 +220,7 @@ def _identity(
         raise DataError(f"{entry.path}: no stills; copy the folder again, or remove it")
     if box_file and entry.name not in spans:
         raise DataError(f"{box_file}: no boxes for {entry.name}; copy the file again, or remove it")
-    digest.text(f"{split}/{entry.name}", "\0".join(names).encode())
+    digest.text(f"{split}/{entry.name}", os.fsencode("\0".join(names)))
     return IdentityRecord(
         subject=entry.name,
         video=f"{split}/{entry.name}",
@@ -243,6 +250,8 @@ def _spans(path: Path, digest: Digest) -> dict[str, list[tuple[int, int]]]:
             at += len(line)
         if at > start:
             spans.setdefault(current.decode(errors="replace"), []).append((start, at - start))
+    if not spans:
+        raise DataError(f"{path}: no boxes; copy the file again, or remove it to take stills whole")
     digest.file(path.name, path)
     return spans
 
@@ -252,9 +261,19 @@ def _parse_box(path: str, line: bytes) -> tuple[str, tuple[int, int, int, int]]:
     name, *numbers = line.decode(errors="replace").split(",")
     try:
         x, y, width, height = (int(float(number)) for number in numbers)
-    except ValueError:
+    except (ValueError, OverflowError):  # text or NaN; infinity
         raise DataError(f"{path}: expected NAME_ID,X,Y,W,H, found {line[:60]!r}; copy the file again") from None
     return name.strip('" '), (x, y, width, height)
+
+
+def _read_jpeg(path: str) -> np.ndarray | None:
+    """Decode a still to (H, W, 3) uint8 RGB; None if it is missing or damaged."""
+    if not _is_whole_jpeg(path):
+        return None
+    try:
+        return cv2.imread(path, cv2.IMREAD_COLOR_RGB)
+    except cv2.error:  # raised, not returned, for a header that declares an impossible size
+        return None
 
 
 def _is_whole_jpeg(path: str) -> bool:

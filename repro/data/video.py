@@ -240,16 +240,24 @@ def _fill(capture: cv2.VideoCapture, block: Tensor, path: str | os.PathLike[str]
     return len(planes)
 
 
+def _check_file(file: Path) -> None:
+    """Raise unless there is a file that is not empty."""
+    try:
+        if file.is_dir():
+            raise VideoError(f"{file}: is a folder; give a video file")
+        if not file.is_file():
+            raise VideoError(f"{file}: no such file; check the path")
+        if file.stat().st_size == 0:
+            raise VideoError(f"{file}: the file is empty; copy it again from its source")
+    except OSError as error:  # such as a name that is too long
+        raise VideoError(f"{file}: cannot be read ({error.strerror or error}); check the path") from error
+
+
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[cv2.VideoCapture, VideoInfo]]:
     """Open a video, check what it declares and release it in the end."""
     file = Path(path)
-    if file.is_dir():
-        raise VideoError(f"{file}: is a folder; give a video file")
-    if not file.is_file():
-        raise VideoError(f"{file}: no such file; check the path")
-    if file.stat().st_size == 0:
-        raise VideoError(f"{file}: the file is empty; copy it again from its source")
+    _check_file(file)
     if file.suffix.lower() != ".gif" and cv2.haveImageReader(str(file)):
         raise VideoError(f"{file}: is a still image, not a video; give a video file (mp4, avi, ...)")
     capture = _open_quietly(str(file))
@@ -294,4 +302,9 @@ def _declared(capture: cv2.VideoCapture, file: Path) -> VideoInfo:
         )
     count, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     n_frames = int(count) if math.isfinite(count) and count > 0 else 0
+    if n_frames > file.stat().st_size:  # a frame takes a byte at the very least; labels are allocated by this count
+        raise VideoError(
+            f"{file}: declares {n_frames:,} frames, more than the file has bytes; the header is damaged, copy the "
+            "file again from its source"
+        )
     return VideoInfo(n_frames, height, width, fps if math.isfinite(fps) and fps > 0 else None)

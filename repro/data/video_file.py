@@ -51,7 +51,8 @@ class VideoFileRecord(VideoRecord):
         return torch.cat(wanted)
 
     def check(self) -> int:
-        """Decode the file, a few frames at a time, and count the record's frames."""
+        """Decode the file, a few frames at a time, and count the record's frames; read its landmarks too."""
+        self.landmarks()
         total = sum(len(block) for block in iter_frames(self.path, strict=self.strict))
         return total if self.stop is None else max(0, min(total, self.stop) - self.start)
 

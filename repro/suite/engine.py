@@ -164,6 +164,8 @@ class Engine:
                 LocalCluster(
                     n_workers=self.jobs, threads_per_worker=1, processes=True, host="127.0.0.1",
                     dashboard_address=None, memory_limit=0, silence_logs="CRITICAL",
+                    # without a dashboard the scheduler still serves its health page: on any free port, not a fixed one
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 )
             )  # fmt: skip
             self._client = self._resources.enter_context(Client(cluster))
