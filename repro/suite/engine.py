@@ -7,11 +7,13 @@ is not. No more tasks are in flight than there are slots, so that a worker's dea
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -160,14 +162,15 @@ class Engine:
             raise ValueError("several processes need the package 'distributed'; install it or pass --jobs 1") from error
         self._resources.enter_context(dask.config.set(WORKER_CONFIG))
         if self.scheduler is None:
-            cluster = self._resources.enter_context(
-                LocalCluster(
-                    n_workers=self.jobs, threads_per_worker=1, processes=True, host="127.0.0.1",
-                    dashboard_address=None, memory_limit=0, silence_logs="CRITICAL",
-                    # without a dashboard the scheduler still serves its health page: on any free port, not a fixed one
-                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                )
-            )  # fmt: skip
+            with _deaf_to_interrupts():
+                cluster = self._resources.enter_context(
+                    LocalCluster(
+                        n_workers=self.jobs, threads_per_worker=1, processes=True, host="127.0.0.1",
+                        dashboard_address=None, memory_limit=0, silence_logs="CRITICAL",
+                        # without a dashboard the scheduler still serves its health page: on any free port
+                        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                    )
+                )  # fmt: skip
             self._client = self._resources.enter_context(Client(cluster))
             return self._client
         try:
@@ -175,6 +178,22 @@ class Engine:
         except OSError as error:
             raise ValueError(f"no Dask scheduler answers at {self.scheduler} ({error}); check the address") from error
         return self._client
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that leave Ctrl-C to this one, which then stops them in order.
+
+    A process that is started while a signal is ignored goes on ignoring it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Queue:

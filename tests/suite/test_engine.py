@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -129,3 +131,47 @@ def test_the_time_left_follows_what_was_done(monkeypatch):
     clock[0] = 15.0
     progress.report("1", 0.5, "half")
     assert progress.seconds_left() == pytest.approx(15.0 / 1.5 * 2.5)
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from repro.suite.engine import Engine, Task
+from repro.suite.progress import Progress
+
+
+def sleep(path, report):
+    Path(path).touch()
+    time.sleep(60)
+
+
+if __name__ == "__main__":
+    tasks = [Task(str(i), "test", str(i), 1.0, sleep, {"path": f"{sys.argv[1]}/{i}"}) for i in range(2)]
+    progress = Progress("test", visible=False)
+    progress.add(tasks)
+    try:
+        with Engine(2) as engine:
+            engine.run(tasks, progress)
+    except KeyboardInterrupt:
+        raise SystemExit(130)
+"""
+
+
+def test_ctrl_c_stops_everything_without_a_word_from_the_workers(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py", tmp_path],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 60
+    while not all((tmp_path / str(i)).exists() for i in range(2)):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
