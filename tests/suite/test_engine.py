@@ -157,6 +157,14 @@ if __name__ == "__main__":
 """
 
 
+def group_exists(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_ctrl_c_stops_everything_without_a_word_from_the_workers(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     process = subprocess.Popen(
@@ -173,5 +181,6 @@ def test_ctrl_c_stops_everything_without_a_word_from_the_workers(tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in errors
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    while group_exists(process.pid):  # the interpreter's own helper processes take a moment
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
