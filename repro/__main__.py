@@ -84,6 +84,9 @@ def _check_dataset(name: str, root: Path, options: argparse.Namespace) -> int:
 def _check_store(options: argparse.Namespace) -> int:
     """Look at every stored entry; damaged ones are named, none is touched."""
     store = Store(options.store)
+    if not store.root.is_dir():
+        sys.stderr.write(f"check: there is no store at {store.root}; name it with --store\n")
+        return USAGE
     counts = {"cells": 0, "networks": 0}
     damaged = []
     for kind, keys, read in (

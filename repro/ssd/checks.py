@@ -86,6 +86,11 @@ def frames(video: VideoLike, *, name: str = "video", window: int = 1) -> Tensor:
     shape = tuple(tensor.shape)
     if tensor.ndim != 4:
         raise ValueError(f"{name} must have 4 axes (frames, channels, height, width); got shape {shape}")
+    if shape[3] in (1, 3) and shape[1] > 4:
+        raise ValueError(
+            f"{name} of shape {shape} looks as if its channels came last; pass (frames, channels, height, width), "
+            "for instance by permute(0, 3, 1, 2)"
+        )
     for axis, size in zip(_AXES[1:], shape[1:], strict=True):
         if size == 0:
             raise ValueError(f"{name} has no extent along its axis '{axis}'; got shape {shape}")

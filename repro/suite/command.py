@@ -107,6 +107,7 @@ def run(table: Table, options: argparse.Namespace) -> int:
 
 
 def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: float) -> int:
+    _check_folders(options)
     scale, store = SCALES[options.scale], Store(options.store)
     computing = options.mode in ("only-missing", "always")
     progress.expect(_COST_OF_A_TABLE[scale.name] if computing else 0.0)
@@ -166,6 +167,21 @@ def _given_roots(table: Table, options: argparse.Namespace) -> dict[str, Path]:
             f"{' '.join(f'--{name} DIR' for name in missing)}, or give none to use simulated data"
         )
     return roots
+
+
+def _check_folders(options: argparse.Namespace) -> None:
+    """Refuse folders that cannot be written to before anything is computed.
+
+    Raises
+    ------
+    UsageError
+        Naming the option.
+    """
+    for name in ("out", "store"):
+        folder = Path(getattr(options, name))
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            raise UsageError(f"--{name} {folder}: {existing} is not a folder that can be written to; give another")
 
 
 def _device(choice: str) -> str:

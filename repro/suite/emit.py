@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["emit", "to_latex", "to_markdown"]
 
 _NO_REASONS: Mapping[str, str] = {}
-_SIMULATED = "Simulated data: values are not comparable with the paper's, orderings are."
+_SIMULATED = "Simulated data: values are not comparable with the paper's; orderings are, as far as the intervals allow."
 
 
 def emit(
@@ -95,8 +95,8 @@ def _notes(frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str]) -> lis
     if (frame["data"] == "simulated").any():
         notes.append(_SIMULATED)
     notes.append(
-        "Mean over held-out subjects with a 95 % interval (bootstrap over subjects); the pooled values that papers "
-        "quote are in the CSV."
+        "Mean over held-out subjects with a 95 % interval (bootstrap over subjects). The CSV also has the values "
+        "pooled over all clips that papers quote; they mix folds, so that even a constant predictor leaves 50 there."
     )
     notes.append(f"Scale '{scale.name}': {scale.note}.")
     missing = frame[frame.cells_done < frame.cells_total]

@@ -25,6 +25,9 @@ _TOPIC = "repro-progress"
 _ATTEMPTS_AFTER_DEATH = 2
 """A task whose worker died is tried on another worker this many times in all."""
 
+_PATIENCE = 60
+"""Seconds without any worker after which a run gives up; a worker that died is replaced within a few."""
+
 WORKER_CONFIG: Mapping[str, Any] = {
     "distributed.worker.daemon": False,  # a task may start processes of its own
     "distributed.scheduler.worker-ttl": None,  # a long kernel that holds the interpreter is not a dead worker
@@ -114,10 +117,22 @@ class Engine:
         self.jobs, self.scheduler = jobs, scheduler
         self._resources = ExitStack()
         self._client: Any = None
+        self._interrupted = threading.Event()
 
     def __enter__(self) -> Engine:
-        """Return the engine; nothing is started yet."""
+        """Listen to Ctrl-C; no process is started yet.
+
+        An exception that a signal raises inside a callback of the garbage collector is discarded by the interpreter,
+        so that the signal also leaves a mark, which the engine looks at.
+        """
+        if threading.current_thread() is threading.main_thread():
+            before = signal.signal(signal.SIGINT, self._interrupt)
+            self._resources.callback(signal.signal, signal.SIGINT, before)
         return self
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        self._interrupted.set()
+        raise KeyboardInterrupt
 
     def __exit__(self, *exception: object) -> None:
         """Stop what was started."""
@@ -142,7 +157,7 @@ class Engine:
         ValueError
             If a task requires itself, directly or through others.
         """
-        queue = _Queue(tasks)
+        queue = _Queue(tasks, self._interrupted)
         if not tasks:
             return []
         if self.scheduler is None and (self.jobs == 1 or len(tasks) == 1):
@@ -199,12 +214,15 @@ def _deaf_to_interrupts() -> Iterator[None]:
 class _Queue:
     """Which task may run next, and what follows from one that failed."""
 
-    def __init__(self, tasks: Iterable[Task]) -> None:
+    def __init__(self, tasks: Iterable[Task], interrupted: threading.Event) -> None:
+        self._interrupted = interrupted
         self.waiting = {task.id: task for task in tasks}
         self.unfinished = set(self.waiting)
         self.failures: list[Failure] = []
 
     def take(self, *, gpu_is_free: bool = True) -> Task | None:
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
         for name, task in self.waiting.items():
             if not self.unfinished.intersection(task.requires) and (gpu_is_free or not task.on_gpu):
                 return self.waiting.pop(name)
@@ -271,9 +289,13 @@ def _run_on_workers(client: Any, queue: _Queue, progress: Progress) -> None:
     client.subscribe_topic(_TOPIC, listen)
     flying: dict[Any, Task] = {}
     deaths: dict[str, int] = {}
+    alone_since: float | None = None
     while True:
-        slots = max(1, sum(client.nthreads().values()))
-        while len(flying) < slots:
+        slots = sum(client.nthreads().values())
+        alone_since = None if slots else alone_since or time.monotonic()
+        if alone_since is not None and time.monotonic() - alone_since > _PATIENCE:
+            raise ValueError(f"no worker has been there for {_PATIENCE} s; look at the workers and run again")
+        while len(flying) < max(1, slots):
             task = queue.take(gpu_is_free=not any(other.on_gpu for other in flying.values()))
             if task is None:
                 break

@@ -119,7 +119,19 @@ def _commit() -> dict[str, Any] | None:
             subprocess.run(
                 ["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=10
             ).stdout
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+            for words in (
+                ["rev-parse", "HEAD"],
+                # what runs write does not make the code another
+                [
+                    "status",
+                    "--porcelain",
+                    "--untracked-files=no",
+                    "--",
+                    ":/",
+                    ":(top,exclude)tables",
+                    ":(top,exclude)figures",
+                ],
+            )
         ]
     except (OSError, subprocess.SubprocessError):
         return None

@@ -268,3 +268,8 @@ def test_the_module_refuses_what_is_no_video():
     with pytest.raises(ValueError, match="batch is empty"):
         SSD(3)(GOOD[None][:0])
     assert "segment_length=3" in repr(SSD(3))
+
+
+def test_channels_that_come_last_are_refused_with_the_remedy():
+    with pytest.raises(ValueError, match="permute"):
+        distill(torch.zeros(60, 48, 48, 3, dtype=torch.uint8))

@@ -203,6 +203,18 @@ def test_damaged_labels_stop_a_strict_run_and_are_recorded_by_a_lenient_one(stor
     assert run(store.root, tmp_path, *given, "--mode", "plan") == COMPLETE
 
 
+def test_folders_that_cannot_be_written_to_are_refused_before_anything_is_computed(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.touch()
+    assert run(tmp_path / "store", file) == USAGE
+    assert f"--out {file}" in capsys.readouterr().err
+    assert run(file, tmp_path / "out") == USAGE
+    assert f"--store {file}" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+    assert suite_main(["check", "--store", str(tmp_path / "nowhere")]) == USAGE
+    assert "nowhere" in capsys.readouterr().err
+
+
 def test_options_out_of_range(tmp_path):
     for bad in (["--shard", "3/2"], ["--jobs", "0"], ["--scale", "huge"]):
         with pytest.raises(SystemExit) as exit_:

@@ -184,3 +184,17 @@ def test_ctrl_c_stops_everything_without_a_word_from_the_workers(tmp_path):
     while group_exists(process.pid):  # the interpreter's own helper processes take a moment
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_an_interrupt_that_was_swallowed_still_stops_the_run(tmp_path):
+    tasks = [task(tmp_path, "a"), task(tmp_path, "b")]
+    progress = Progress("test", visible=False)
+    progress.add(tasks)
+    with Engine(1) as engine:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        with pytest.raises(KeyboardInterrupt):  # as if nobody had seen the first one
+            engine.run(tasks, progress)
+    assert not (tmp_path / "a").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
