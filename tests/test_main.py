@@ -22,6 +22,7 @@ def write_unbc(root, n_frames=3):
 def test_check(tmp_path, capsys, monkeypatch):
     root, out = write_unbc(tmp_path / "unbc"), tmp_path / "out"
     common = ["check", "--store", str(tmp_path / "store"), "--out", str(out), "--quiet"]
+    (tmp_path / "store").mkdir()
     monkeypatch.setenv("REPRO_UNBC", str(root))
     assert main(common) == 0
     assert "0 cells" in capsys.readouterr().out and not out.exists()
