@@ -24,7 +24,7 @@ def simulated_root(store: Store, name: str, size: Simulated) -> Path:
     return store.data_folder / "simulated" / folder
 
 
-def is_complete(root: Path) -> bool:
+def _is_complete(root: Path) -> bool:
     """Whether the simulator has declared the dataset complete."""
     try:
         return bool(json.loads((root / "SIMULATED.json").read_text())["complete"])
@@ -34,7 +34,7 @@ def is_complete(root: Path) -> bool:
 
 def simulation_tasks(root: Path, name: str, size: Simulated) -> list[Task]:
     """Return the tasks that write what is missing of a simulated dataset; none if it is complete."""
-    if is_complete(root):
+    if _is_complete(root):
         return []
     specs = plan(DOMAINS[name], size.n_subjects, size.videos_per_subject, _SEED, frames=size.frames)
     frames = [sum(s.n_frames for s in specs if s.subject_index == i) for i in range(size.n_subjects)]

@@ -25,7 +25,7 @@ __all__ = ["Cell", "Corpus", "Plan", "build_plan", "expected_cells"]
 _VERSION = 1
 """Of the work between data and predictions; raised when the same description would give other numbers."""
 
-_COST = {"input frame": 1 / 900, "pretext image": 0.0045, "training image": 0.0045, "simulated frame": 0.0012}
+_COST = {"input frame": 1 / 900, "pretext image": 0.0045, "training image": 0.0045}
 """Rough seconds on one core at the quick scale; they only weigh the progress bar."""
 
 
