@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from repro.data import open_dataset
@@ -15,7 +16,7 @@ from repro.suite.engine import Engine, Failure, available_cores
 from repro.suite.progress import Progress
 from repro.suite.provenance import provenance
 from repro.suite.simulation import compilation_task, simulated_root, simulation_tasks
-from repro.suite.spec import DATASET_LABELS, SCALES, Scale, Table
+from repro.suite.spec import DATASET_LABELS, SCALES, Population, Scale, Table
 from repro.suite.store import Store
 from repro.suite.tabulate import judge, tabulate
 from repro.suite.work import Corpus, Plan, build_plan, expected_cells
@@ -114,8 +115,9 @@ def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: f
     with Engine(options.jobs, options.scheduler) as engine:
         roots = _given_roots(table, options)
         if not roots:
-            roots = {name: simulated_root(store, name, scale.simulated[name]) for name in table.datasets}
-            tasks = [t for name in table.datasets for t in simulation_tasks(roots[name], name, scale.simulated[name])]
+            sizes = {p: replace(scale.simulated[p.dataset], changes=p.changes) for p in table.populations}
+            roots = {p: simulated_root(store, p.dataset, size) for p, size in sizes.items()}
+            tasks = [t for p, size in sizes.items() for t in simulation_tasks(roots[p], p.dataset, size)]
             if tasks and not computing:
                 progress.close()
                 left = expected_cells(table, scale, options.seeds)
@@ -127,8 +129,12 @@ def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: f
                 progress.close()
                 return _report_failures(table, failures)
         corpora = {
-            name: Corpus(open_dataset(name, root, strict=options.strict), scale.clips[name], scale.input.shortest_clip)
-            for name, root in roots.items()
+            population.name: Corpus(
+                open_dataset(population.dataset, root, strict=options.strict),
+                scale.clips[population.dataset],
+                scale.input.shortest_clip,
+            )
+            for population, root in roots.items()
         }
         if not any(corpus.dataset.simulated for corpus in corpora.values()):
             table = table.without_simulated_rows()
@@ -151,8 +157,8 @@ _COST_OF_A_TABLE: Mapping[str, float] = {"smoke": 25.0, "quick": 700.0, "paper":
 """Rough seconds on one core that a table takes after its data is there; used until it is planned."""
 
 
-def _given_roots(table: Table, options: argparse.Namespace) -> dict[str, Path]:
-    """Return roots of the licensed data; empty when none is given.
+def _given_roots(table: Table, options: argparse.Namespace) -> dict[Population, Path]:
+    """Return roots of the licensed data; empty when none is given, or the table is about the simulator.
 
     Raises
     ------
@@ -160,13 +166,16 @@ def _given_roots(table: Table, options: argparse.Namespace) -> dict[str, Path]:
         If only some of the table's datasets are given: a table never mixes licensed with simulated data.
     """
     roots = {name: Path(root) for name in table.datasets if (root := getattr(options, name)) is not None}
+    if roots and table.simulated_only:
+        _say(f"{table.name}: varies the simulator, so that the given {', '.join(roots)} data is not used")
+        return {}
     missing = sorted(set(table.datasets) - set(roots))
     if roots and missing:
         raise UsageError(
             f"this table needs {' and '.join(table.datasets)}; only {', '.join(roots)} was given. Add "
             f"{' '.join(f'--{name} DIR' for name in missing)}, or give none to use simulated data"
         )
-    return roots
+    return {Population(name): root for name, root in roots.items()}
 
 
 def _check_folders(options: argparse.Namespace) -> None:

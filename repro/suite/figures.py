@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["share_plot"]
+__all__ = ["motion_plot", "share_plot"]
 
 _WIDTH, _HEIGHT = 190 / 25.4, 75 / 25.4
 """Inches: the full width of a two-column journal page."""
@@ -53,9 +53,52 @@ def share_plot(frame: pd.DataFrame) -> Figure:
         label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
     figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=len(entries))
+    _say_simulated(figure, frame)
+    return figure
+
+
+def motion_plot(frame: pd.DataFrame) -> Figure:
+    """Draw AUC against head motion, a panel for each input and a line for each way to bring faces to one frame.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Tidy rows whose labels read ``head motion M, FACES``.
+
+    Returns
+    -------
+    Figure
+        140 mm wide, with 95 % intervals.
+    """
+    from matplotlib import pyplot
+
+    main = frame[frame["aggregate"] == "subject_mean"]
+    labels = main.row.str.extract(r"^head motion (?P<motion>[\d.]+), (?P<faces>.+)$")
+    main = main.assign(motion=labels.motion.astype(float), faces=labels.faces)
+    columns = list(dict.fromkeys(main.column))
+    figure, axes = pyplot.subplots(1, len(columns), figsize=(140 / 25.4, _HEIGHT), sharey=True, squeeze=False)
+    steps = sorted(set(main.motion))
+    for axis, column in zip(axes[0], columns, strict=True):
+        rows = main[main.column == column]
+        for place, (faces, line) in enumerate(rows.groupby("faces", sort=False)):
+            line = line.sort_values("motion")
+            # Evenly spaced, and set apart a little so that intervals do not cover each other.
+            x = [steps.index(motion) + 0.08 * (place - 1) for motion in line.motion]
+            axis.errorbar(x, line.value, yerr=[line.value - line.ci_low, line.ci_high - line.value], label=str(faces))
+        axis.axhline(50, color="0.6", linestyle=(0, (1, 1)), marker="", linewidth=0.8, label="chance")
+        axis.set_xticks(range(len(steps)), [f"{step:g}" for step in steps])
+        axis.set_xlabel("head motion (1: about 3° of yaw)")
+        axis.set_title(str(column))
+    axes[0][0].set_ylabel("pain AUC (%)")
+    handles, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    _say_simulated(figure, frame)
+    return figure
+
+
+def _say_simulated(figure: Figure, frame: pd.DataFrame) -> None:
     if (frame["data"] == "simulated").any():
         figure.suptitle("simulated data: not comparable with the paper's values", fontsize=7, color="0.35")
-    return figure
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, target: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from repro.data.simulator import DOMAINS, GENERATOR_VERSION, finish, plan, prepare, simulate_subject
+from repro.data.simulator import DOMAINS, GENERATOR_VERSION, Domain, finish, plan, prepare, simulate_subject
 from repro.learning.pretext import Report
 from repro.suite.engine import Task
 from repro.suite.spec import DATASET_LABELS, Simulated
@@ -20,7 +21,8 @@ _SECONDS_PER_FRAME = 0.0012
 def simulated_root(store: Store, name: str, size: Simulated) -> Path:
     """Return where the simulated dataset of this size stands, or will stand."""
     frames = "" if size.frames is None else f"-{size.frames}f"
-    folder = f"{name}-{size.n_subjects}x{size.videos_per_subject}-{size.size}px{frames}-v{GENERATOR_VERSION}"
+    changes = "".join(f"-{field}={value:g}" for field, value in size.changes)
+    folder = f"{name}-{size.n_subjects}x{size.videos_per_subject}-{size.size}px{frames}{changes}-v{GENERATOR_VERSION}"
     return store.data_folder / "simulated" / folder
 
 
@@ -32,11 +34,15 @@ def _is_complete(root: Path) -> bool:
         return False
 
 
+def _domain(name: str, size: Simulated) -> Domain:
+    return replace(DOMAINS[name], **dict(size.changes))  # type: ignore[arg-type]
+
+
 def simulation_tasks(root: Path, name: str, size: Simulated) -> list[Task]:
     """Return the tasks that write what is missing of a simulated dataset; none if it is complete."""
     if _is_complete(root):
         return []
-    specs = plan(DOMAINS[name], size.n_subjects, size.videos_per_subject, _SEED, frames=size.frames)
+    specs = plan(_domain(name, size), size.n_subjects, size.videos_per_subject, _SEED, frames=size.frames)
     frames = [sum(s.n_frames for s in specs if s.subject_index == i) for i in range(size.n_subjects)]
     start = Task(
         f"simulate-{root.name}", "prepare", f"simulated {DATASET_LABELS[name]}", 0.1, _prepare, _of(root, name, size)
@@ -93,15 +99,15 @@ def _options(size: Simulated) -> dict[str, int | None]:
 
 
 def _prepare(root: str, name: str, size: Simulated, report: Report) -> None:
-    prepare(DOMAINS[name], root, **_options(size))  # type: ignore[arg-type]
+    prepare(_domain(name, size), root, **_options(size))  # type: ignore[arg-type]
 
 
 def _subject(root: str, name: str, size: Simulated, index: int, report: Report) -> None:
     def progress(done: int, total: int) -> None:
         report(done / total, f"{done}/{total} videos")
 
-    simulate_subject(DOMAINS[name], root, index, progress=progress, **_options(size))  # type: ignore[arg-type]
+    simulate_subject(_domain(name, size), root, index, progress=progress, **_options(size))  # type: ignore[arg-type]
 
 
 def _finish(root: str, name: str, size: Simulated, report: Report) -> None:
-    finish(DOMAINS[name], root, **_options(size))  # type: ignore[arg-type]
+    finish(_domain(name, size), root, **_options(size))  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ __all__ = [
     "Check",
     "Clips",
     "Column",
+    "Population",
     "PretextRun",
     "Row",
     "Scale",
@@ -51,6 +52,26 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Population:
+    """A dataset; where it is simulated, perhaps with other parameters of its domain than usual.
+
+    Parameters
+    ----------
+    dataset : str
+    changes : tuple of (str, float)
+        Fields of `repro.data.simulator.Domain` and their values.
+    """
+
+    dataset: str
+    changes: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What files and records call it: the dataset's name alone when nothing is changed."""
+        return " ".join([self.dataset, *(f"{field}={value:g}" for field, value in self.changes)])
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of a table: a method, what its pretext sees, and the dataset it is fine-tuned and tested on.
 
@@ -74,6 +95,10 @@ class Row:
         Left out on licensed data, which does not hold what the row needs.
     repeat : int
         Repetitions for each one asked for, where single runs scatter more than the row is meant to show.
+    domain : tuple of (str, float)
+        Parameters of the simulated domain that differ from the usual; a row that has any needs simulated data.
+    encoding : tuple of (str, Any)
+        Fields of `InputSpec` that differ from the scale's.
     """
 
     label: str
@@ -85,6 +110,13 @@ class Row:
     published: bool = True
     simulated_only: bool = False
     repeat: int = 1
+    domain: tuple[tuple[str, float], ...] = ()
+    encoding: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def population(self) -> Population:
+        """Whom the labelled clips show."""
+        return Population(self.target, self.domain)
 
 
 @dataclass(frozen=True)
@@ -143,20 +175,32 @@ class Table:
         return replace(self, rows=tuple(row for row in self.rows if not row.simulated_only))
 
     @property
+    def populations(self) -> tuple[Population, ...]:
+        """What the table needs data of, in the order of their names."""
+        pretexts = [Population(share.dataset) for row in self.rows for share in row.pretext]
+        needed = {*(row.population for row in self.rows), *pretexts}
+        return tuple(sorted(needed, key=lambda population: population.name))
+
+    @property
     def datasets(self) -> tuple[str, ...]:
         """Datasets that the table needs."""
-        names = [row.target for row in self.rows] + [s.dataset for row in self.rows for s in row.pretext]
-        return tuple(sorted(set(names)))
+        return tuple(sorted({population.dataset for population in self.populations}))
+
+    @property
+    def simulated_only(self) -> bool:
+        """Whether every row needs simulated data."""
+        return all(row.simulated_only for row in self.rows)
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """Size of a simulated dataset."""
+    """Size of a simulated dataset, and the parameters of its domain that differ from the usual."""
 
     n_subjects: int
     videos_per_subject: int
     size: int
     frames: int | None = None
+    changes: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

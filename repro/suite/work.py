@@ -199,7 +199,8 @@ def build_plan(
     ----------
     table : Table
     scale : Scale
-    corpora : mapping of dataset name to Corpus
+    corpora : mapping of str to Corpus
+        Under the names of the table's populations.
     store : Store
     repetitions : int
         Seeds; each repeats pretext and fine-tuning.
@@ -227,11 +228,11 @@ class _Planner:
         cells: list[Cell] = []
         kinds = list(dict.fromkeys(column.input for column in self.table.columns))
         for row in self.table.rows:
-            corpus = self.corpora[row.target]
+            corpus = self.corpora[row.population.name]
             for repetition in range(repetitions * row.repeat):
                 for split in corpus.folds(self.table.protocol, self.scale.n_folds):
                     for kind in kinds:
-                        spec = replace(self.scale.input, kind=kind)
+                        spec = replace(self.scale.input, kind=kind, **dict(row.encoding))
                         place = (row.label, kind, split.fold, repetition)
                         try:
                             cells.append(Cell(*place, self._cell(row, corpus, spec, split, repetition)))

@@ -1,0 +1,45 @@
+"""Head motion against face alignment on simulated faces, ``python -m repro.head_motion``; not in the paper."""
+
+from repro.suite.figures import motion_plot
+from repro.suite.spec import Column, Row, Table
+
+MOTIONS = (0.0, 0.4, 0.8, 1.6)
+"""`Domain.head_motion`: 1 is a yaw of about 3 degrees; 0.4 is what the simulated UNBC-McMaster has."""
+
+FACES = {"aligned": "align", "following crop": "crop", "fixed crop": "fixed"}
+"""How faces are brought to one frame: labels, and modes of `repro.data.faces.prepare`."""
+
+
+def _rows() -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            f"head motion {motion:g}, {faces}",
+            (f"{motion:g}", faces),
+            "unbc",
+            "scratch",
+            published=False,
+            simulated_only=True,
+            repeat=2,
+            domain=(("head_motion", motion),),
+            encoding=(("alignment", mode),),
+        )
+        for motion in MOTIONS
+        for faces, mode in FACES.items()
+    )
+
+
+TABLE = Table(
+    name="head_motion",
+    title="Head motion and alignment (pain AUC in percent, simulated UNBC-McMaster, trained from scratch)",
+    caption="How the accuracy from one frame and from SSD images depends on head motion and on face alignment.",
+    lead=("Head motion", "Faces"),
+    rows=_rows(),
+    columns=tuple(Column(kind, "auc_binary", kind, published=False) for kind in ("RGB", "SSD(RGB)")),
+    protocol="grouped_k_fold",
+    plot=motion_plot,
+)
+
+if __name__ == "__main__":
+    from repro.suite.command import main
+
+    raise SystemExit(main(TABLE))
