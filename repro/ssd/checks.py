@@ -16,7 +16,7 @@ VideoLike = Tensor | np.ndarray
 
 DOMAINS = ("rms", "log", "product")
 NORMALIZATIONS = ("joint", "channel", None)
-BACKENDS = ("auto", "cpu", "equations")
+BACKENDS = ("auto", "cpu", "cuda", "equations")
 
 _AXES = ("frames", "channels", "height", "width")
 _Choice = TypeVar("_Choice")

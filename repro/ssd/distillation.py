@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -76,7 +77,7 @@ def feature_maps(
         l, in frames.
     window, depth, noise_variance, center
         As for `information_weights`.
-    backend : {"auto", "cpu", "equations"}
+    backend : {"auto", "cpu", "cuda", "equations"}
         As for `distill`.
 
     Returns
@@ -134,9 +135,10 @@ def distill(
         levels; its logarithm (1/l) sum_j log m_j; or prod_j m_j, Eq. 6 as printed.
     normalize : {"joint", "channel", None}
         Min-max to 0..255 over all channels together, over each channel, or not at all (D7).
-    backend : {"auto", "cpu", "equations"}
-        "cpu" is the fused kernel, "equations" the reference. "auto" takes the kernel for uint8 and float32
-        frames on a CPU and the reference for float64 and for other devices.
+    backend : {"auto", "cpu", "cuda", "equations"}
+        "cpu" and "cuda" are the fused kernels, "equations" the reference. "auto" takes the kernel of the frames' own
+        device, and the reference for float64 frames on a CPU, for other devices, and on a GPU where Triton is not
+        installed.
 
     Returns
     -------
@@ -285,8 +287,8 @@ class Distiller:
     def _match(self, frames: Tensor) -> None:
         """Allocate the two segments at the first frames; later ones must be like them."""
         dtype = torch.float64 if frames.dtype == torch.float64 else torch.float32
-        if self._backend == "cpu" and frames.device.type != "cpu":
-            raise ValueError(f'backend="cpu" needs frames on the CPU; got device {frames.device}')
+        if self._backend in ("cpu", "cuda") and frames.device.type != self._backend:
+            raise ValueError(f'backend="{self._backend}" needs frames on that device; got device {frames.device}')
         if self._current.numel() == 0:
             shape = (self.segment_length, *frames.shape[1:])
             self._current, self._reference = (torch.empty(shape, dtype=dtype, device=frames.device) for _ in range(2))
@@ -300,12 +302,8 @@ class Distiller:
 
     def _pair_map(self) -> Tensor:
         """Eq. 6 for the two segments in memory."""
-        feature_map = equations.feature_map
-        if self._backend == "cpu" or (self._backend == "auto" and _suits_kernel(self._current)):
-            from repro.ssd import cpu  # here, because of the time that numba takes to import
-
-            feature_map = cpu.feature_map
-        return feature_map(
+        backend = _best_backend(self._current) if self._backend == "auto" else self._backend
+        return _feature_map(backend)(
             self._reference,
             self._current,
             window=self._window,
@@ -324,6 +322,21 @@ class Distiller:
             )
 
 
-def _suits_kernel(frames: Tensor) -> bool:
-    """Whether the fused kernel gives what the reference would: float64 would lose its precision."""
-    return frames.device.type == "cpu" and frames.dtype == torch.float32
+def _best_backend(frames: Tensor) -> str:
+    """Return the fastest backend that gives what the reference would: on a CPU float64 would lose its precision."""
+    if frames.device.type == "cuda" and find_spec("triton") is not None:
+        return "cuda"
+    return "cpu" if frames.device.type == "cpu" and frames.dtype == torch.float32 else "equations"
+
+
+def _feature_map(backend: str) -> Callable[..., Tensor]:
+    """Import a backend, here because of the time that numba and Triton take."""
+    if backend == "cpu":
+        from repro.ssd import cpu
+
+        return cpu.feature_map
+    if backend == "cuda":
+        from repro.ssd import cuda
+
+        return cuda.feature_map
+    return equations.feature_map
