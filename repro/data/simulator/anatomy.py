@@ -20,7 +20,7 @@ from repro.data.simulator.subject import Identity
 COLUMNS, ROWS = 161, 193
 LIP_ROW = 0.70
 """Row coordinate (0 vertex, 1 below the chin) of the line where the lips meet."""
-_AZIMUTH = 122.0
+_AZIMUTH = 166.0
 _ELEVATION = PchipInterpolator([0.0, 0.16, 0.30, LIP_ROW, 0.86, 1.0], [88.0, 52.0, 27.0, -35.5, -58.0, -84.0])
 
 
@@ -55,30 +55,35 @@ def primitives(s: dict[str, float]) -> np.ndarray:
         sdf.ellipsoid((0, 4.1, 3.3), (hw - 1.6, 4.4, 5.35), 2.5),
         sdf.ellipsoid((0, -3.2 * f, 2.4), (s["face_width"] + fat * 0.8, 7.0 * f, 6.2), 2.4),
         sdf.capsule(
-            (hw - 1.95, 0.5, 0.6), (s["jaw_width"] - 0.15, s["jaw_height"], 1.9), (1.25, s["jaw_round"] + fat), 2.2
+            (hw - 1.95, 0.5, 0.6),
+            (s["jaw_width"] - 0.30, s["jaw_height"], 1.9),
+            (1.25, s["jaw_round"] - 0.10 + fat),
+            2.0,
         ),
         sdf.capsule(
-            (s["jaw_width"] - 0.2, s["jaw_height"], 2.0),
+            (s["jaw_width"] - 0.35, s["jaw_height"], 2.0),
             (s["chin_width"], s["chin_height"] * f + 0.1, s["chin_depth"] - 1.1),
-            (s["jaw_round"] + fat, 1.2),
-            2.6,
+            (s["jaw_round"] - 0.10 + fat, 1.25),
+            2.2,
         ),
+        sdf.ellipsoid((0.62 * s["jaw_width"], -8.1 * f, 4.4), (1.55 + 0.5 * fat, 1.35, 2.4), 2.0),
         sdf.ellipsoid(
             (0, s["chin_height"] * f + 0.1, s["chin_depth"] - 0.65), (s["chin_width"] + 1.0, 1.15, 1.35), 1.8
         ),
         sdf.ellipsoid((s["cheek_width"], -1.9, 4.6), (s["cheek_volume"], 1.6, 2.4), 2.2),
-        sdf.ellipsoid((3.7, -4.8, 3.6), (2.3 + fat, 3.0, 3.0), 2.4),
-        sdf.ellipsoid((3.2, -4.5, 6.0), (1.8 + fat, 2.2, 1.75 + 0.8 * fat), 1.8),
+        sdf.ellipsoid((3.6, -4.6, 3.6), (2.15 + fat, 3.0, 3.0), 2.2),
+        sdf.ellipsoid((3.0, -4.6, 6.0), (1.8 + fat, 2.4, 1.75 + 0.8 * fat), 1.8),
         sdf.ellipsoid((0, my + 0.1, 5.9), (2.9, 2.5, 3.0), 1.8),
         sdf.capsule((1.0, s["brow_y"] - 0.35, 7.95), (4.0, s["brow_y"] - 0.25, 5.95), (s["brow_ridge"], 0.75), 1.3),
         # Sockets and the eyeballs under their lids.
         sdf.ellipsoid((ex - 0.15, -0.05, 8.75), (1.95, 1.05, 1.35), 1.1, carve=True),
         sdf.ellipsoid((ex, 0.0, s["eye_depth"]), (1.50, 1.30, 1.30), 0.55),
         # Nose: bridge, hump, tip, wings, columella.
-        sdf.capsule((0, 0.55, 8.55), (0, ny + 0.55, tip - 1.0), (s["nose_bridge"], s["nose_bridge"] + 0.22), 1.1),
+        sdf.capsule((0, 0.55, 8.55), (0, ny + 0.75, tip - 0.80), (s["nose_bridge"], s["nose_bridge"] - 0.02), 1.1),
+        sdf.capsule((0.30, 0.20, 7.75), (0.50 * s["nose_width"] + 0.15, ny + 0.60, tip - 1.95), (0.55, 1.0), 1.1),
         sdf.ellipsoid((0, -1.2, 9.05 + s["nose_hump"]), (0.55, 1.1, 0.55), 0.6),
-        sdf.ellipsoid((0, ny, tip - s["nose_tip"]), (s["nose_tip"] + 0.08, s["nose_tip"] - 0.04, s["nose_tip"]), 0.55),
-        sdf.ellipsoid((s["nose_width"], ny - 0.25, tip - 1.75), (0.56, 0.60, 0.85), 0.65),
+        sdf.ellipsoid((0, ny, tip - s["nose_tip"]), (s["nose_tip"] + 0.02, s["nose_tip"] - 0.06, s["nose_tip"]), 0.75),
+        sdf.ellipsoid((s["nose_width"] + 0.08, ny - 0.20, tip - 1.85), (0.56, 0.62, 0.90), 0.42),
         sdf.capsule((0, base + 0.12, 9.25), (0, ny - 0.42 + 0.25 * s["nose_up"], tip - 0.75), (0.34, 0.34), 0.35),
         sdf.ellipsoid((0.56, base + 0.06 + 0.1 * s["nose_up"], tip - 1.30), (0.30, 0.20, 0.55), 0.22, carve=True),
         # Philtrum and lips.
@@ -104,7 +109,7 @@ def directions(s: dict[str, float], rows: np.ndarray) -> tuple[np.ndarray, np.nd
     """Return azimuth and elevation (degrees) of the grid, each of shape (ROWS, COLUMNS)."""
     u = np.linspace(-1, 1, COLUMNS)
     v = np.linspace(0, 1, ROWS)
-    azimuth = np.broadcast_to(_AZIMUTH * (0.62 * u + 0.38 * u**3), (ROWS, COLUMNS)).copy()
+    azimuth = np.broadcast_to(_AZIMUTH * (0.46 * u + 0.54 * u**3), (ROWS, COLUMNS)).copy()
     elevation = np.broadcast_to(_ELEVATION(v)[:, None], (ROWS, COLUMNS)).copy()
     lip = _lip_elevation(azimuth[0], s, rows)
     shift = lip - float(_ELEVATION(LIP_ROW))

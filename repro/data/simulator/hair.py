@@ -8,6 +8,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from repro.data.simulator import noise
+from repro.data.simulator.anatomy import normals
 from repro.data.simulator.subject import Identity
 
 # Azimuth (degrees) at which the hair begins in front of the ear, for an elevation.
@@ -88,9 +89,12 @@ def scalp(identity: Identity, azimuth: np.ndarray, elevation: np.ndarray, texel:
         strand += (
             amplitude * weight * noise.sample(noise.lattice(rng, stretch=6.0), angle * frequency + wobble, radius * 0.5)
         )
-    ragged = 1.1 if identity.style != "buzz" else 0.5
-    softness = 2.0 if identity.style in ("buzz", "bald") else 1.2
-    alpha = _smooth(inside + ragged * strand, -softness, softness + 1.2)
+    # Hairs thin out over a finger's breadth; a fringe ends sooner.
+    cropped = identity.style in ("buzz", "bald")
+    ragged = 0.6 if cropped else 1.0
+    softness = 2.6 if cropped else 2.2 - 0.8 * float(identity.fringe > 0)
+    alpha = _smooth(inside + ragged * strand, -softness, softness + 1.4)
+    locks = noise.sample(noise.lattice(rng, stretch=4.0), angle * 0.22 + wobble, radius * 0.25)
     if identity.style == "bald":
         alpha = 0.55 * alpha * _smooth(-elevation, -75.0, -30.0)
     if identity.style == "buzz":
@@ -100,7 +104,8 @@ def scalp(identity: Identity, azimuth: np.ndarray, elevation: np.ndarray, texel:
     ramp = _smooth(inside, -0.5, 15.0) * 0.85 + 0.15 * _smooth(inside, -1.0, 2.5)
     if identity.fringe > 0:
         ramp = np.maximum(ramp, 0.6 * _smooth(inside, -0.5, 3.5))
-    thickness = depth * ramp * crown + 0.07 * strand * depth * _smooth(inside, 0, 8)
+    thickness = depth * crown * ramp * (1 + (0.05 if cropped else 0.16) * np.clip(locks, -2, 2))
+    thickness += 0.05 * strand * depth * _smooth(inside, 0, 8)
     return Scalp(alpha, np.maximum(thickness, 0.0), strand, inside)
 
 
@@ -119,49 +124,45 @@ def curtain(
     rng = identity.rng("curtain")
     long = identity.style == "long"
     bottom = rng.uniform(-19, -15) if long else rng.uniform(-10.5, -7.0)
-    v = np.linspace(0, 1, 22)[:, None]
-    u = np.linspace(-1, 1, int(np.clip(14 / texel, 48, 150)))[None, :]
-    y = 4.0 + (bottom - 4.0) * v + 0 * u
-    hw = identity.shape["head_width"] + 1.0
+    v = np.linspace(0, 1, 26)[:, None]
+    u = np.linspace(-1, 1, int(np.clip(11 / texel, 48, 130)))[None, :]
+    y = 5.5 + (bottom - 5.5) * v + 0 * u
     drop = _smooth(-y, -2.0, 9.0)
-    out = (
-        hw
-        + (0.35 if long else 0.9) * np.sin(np.pi * np.clip(v, 0, 1))
-        - (1.4 if not long else 0.3) * drop * _smooth(v, 0.55, 1.0) * (1 - 0.5 * long)
-    )
-    ragged = noise.sample(noise.lattice(rng), 0 * u + v * 14, 0 * u + np.sign(u) * 40 + 50)
-    front = 64.0 - (16.0 if long else 10.0) * drop + rng.normal(0, 3) + 3.5 * ragged * drop
+    # The top is tucked under the hair of the scalp; a bob turns in at the end.
+    tuck = _smooth(5.5 - y, 0.0, 3.2)
+    out = identity.shape["head_width"] - 0.5 + (1.7 + (0.2 if long else 0.5) * np.sin(np.pi * v)) * tuck
+    out = out - ((0.4 if long else 1.7) * drop * _smooth(v, 0.6, 1.0))
+    edge = noise.sample(noise.lattice(rng), 0 * u + v * 10, 0 * u + np.sign(u) * 40 + 50)
+    front = 66.0 - (15.0 if long else 9.0) * drop + rng.normal(0, 3) + 4.0 * edge * drop
     azimuth = np.sign(u) * (180 - (180 - front) * np.abs(u) ** 0.7)
     azimuth = np.where(u == 0, 180.0, azimuth)
+    # Locks run down the hair; each waves in its own phase.
+    locks = noise.sample(noise.lattice(rng, stretch=8.0), u * 22 + 0 * v, v * 12 + 0 * u)
+    strands = noise.sample(noise.lattice(rng, stretch=8.0), u * 60 + 0 * v, v * 20 + 0 * u)
+    fine = noise.sample(noise.lattice(rng, stretch=8.0), u * 150 + 0 * v, v * 20 + 0 * u)
+    phase = 2.5 * noise.sample(noise.lattice(rng, stretch=8.0), u * 14 + 0 * v, v * 6 + 0 * u)
+    curl = float(rng.choice([0.10, 0.30, 0.55])) * _smooth(v, 0.15, 0.6)
+    turns = rng.uniform(3.0, 5.0) * (bottom - 5.5) / -22.0
+    swing = np.sin(2 * np.pi * turns * v + phase)
+    azimuth = azimuth + 5.0 * curl * np.cos(2 * np.pi * turns * v + phase) * np.sign(u)
     angle = np.radians(azimuth)
-    strands = noise.sample(noise.lattice(rng, stretch=6.0), u * 60 + 0 * v, v * 20 + 0 * u)
-    fine = noise.sample(noise.lattice(rng, stretch=6.0), u * 150 + 0 * v, v * 20 + 0 * u)
-    wave = (
-        0.30 * np.sin(v * rng.uniform(5, 11) + 4 * u + rng.uniform(0, 6))
-        + 0.25 * noise.sample(noise.lattice(rng), u * 12 + 0 * v, v * 10 + 0 * u)
-    ) * _smooth(v, 0.1, 0.6)
-    radius = out + wave + 0.10 * strands
+    radius = out + (0.30 * locks + 0.08 * strands) * tuck + 0.6 * curl * swing
     depth = 8.6 + 0.6 * drop + (1.2 * _smooth(-y, 9.0, 16.0) if long else 0.0)
     x = radius * np.sin(angle)
-    z = -0.4 + depth * np.cos(angle)
-    y = y - (0.55 * strands + 0.4 * fine) * v**3
+    z = -0.4 + (depth + 0.2 * locks) * np.cos(angle)
+    y = y - (0.7 * locks + 0.35 * strands + 0.25 * fine) * v**3
     positions = np.stack([x, y, z], -1)
-    normal = np.stack(
-        [np.sin(angle) + 0.25 * strands * np.cos(angle), 0.08 + 0 * y, np.cos(angle) - 0.25 * strands * np.sin(angle)],
-        -1,
-    )
-    tone = np.clip(1 + 0.28 * strands + 0.18 * fine, 0.35, 1.8)
+    round_ = np.stack([np.sin(angle), 0.08 + 0 * y, np.cos(angle)], -1)
+    relief = normals(positions)
+    relief = relief * np.sign((relief * round_).sum(-1, keepdims=True))
+    across = np.stack([np.cos(angle), 0 * y, -np.sin(angle)], -1)
+    normal = 0.5 * round_ + 0.5 * relief + 0.22 * strands[..., None] * across
     hidden = 1 - 0.72 * _smooth(np.abs(azimuth), 75.0, 115.0)
+    tone = np.clip(1 + 0.20 * locks + 0.26 * strands + 0.18 * fine, 0.35, 1.9)
     tone = tone * hidden * (1 - 0.25 * _smooth(-y, 3.0, 9.0) * _smooth(np.abs(azimuth), 60, 80))
     colour = np.asarray(identity.hair) * tone[..., None]
-    attributes = np.concatenate(
-        [
-            colour,
-            np.stack(
-                [-(0.5 + 0.5 * np.clip(strands, 0, 2)) * hidden, 0.8 * hidden, 0.9 * hidden, 0.2 + 0 * y, 0 * y], -1
-            ),
-        ],
-        -1,
-    )
+    gloss = -(0.5 + 0.5 * np.clip(strands + 0.5 * swing, 0, 2)) * hidden
+    open_ = hidden * np.clip(0.80 + 0.12 * locks, 0.4, 1.0)
+    attributes = np.concatenate([colour, np.stack([gloss, open_, 0.9 * hidden, 0.2 + 0 * y, 0 * y], -1)], -1)
     stiffness = 1 - 0.75 * _smooth(-y, 2.0, 15.0)
     return positions, attributes, normal, stiffness

@@ -18,15 +18,17 @@ SKIN, MOUTH, SOLID, SHEET = 0, 1, 2, 3
 def combine(weights: Array, basis: Array, bounds: Array, out: Array) -> None:
     """Sum fields `basis` (C, R, K) times `weights` (C,) into `out` (R, K).
 
-    Most weights are 0 most of the time, and a field is 0 outside its rows ``bounds[c]``: this is faster than a matrix
-    product, needs no threads, and gives the same bits whatever the number of frames.
+    Most weights are 0 most of the time, and a field is 0 outside its box ``bounds[c]`` (first row, row after the last,
+    first column, column after the last): this is faster than a matrix product, needs no threads, and gives the same
+    bits whatever the number of frames.
     """
     out[:] = 0
     for c in range(weights.shape[0]):
         w = weights[c]
         if w != 0:
             for r in range(bounds[c, 0], bounds[c, 1]):
-                source, target = basis[c, r], out[r]
+                source = basis[c, r, bounds[c, 2] : bounds[c, 3]]
+                target = out[r, bounds[c, 2] : bounds[c, 3]]
                 for k in range(target.shape[0]):
                     target[k] += w * source[k]
 

@@ -98,7 +98,7 @@ def torso(identity: Identity, texel: float, light: np.ndarray) -> Part:
     rng = identity.rng("clothes")
     count = int(np.clip(10.0 / texel, 40, 110))
     # Denser where the neckline is.
-    y = -5.0 - 29.0 * np.linspace(0, 1, count)[:, None] ** 1.25
+    y = -2.6 - 31.4 * np.linspace(0, 1, count)[:, None] ** 1.25
     azimuth = np.radians(np.linspace(-118, 118, 45))[None, :]
     neck, wide = s["neck"], s["shoulder"]
     # The trapezius runs from the neck to the shoulders; below them the chest is a broad ellipse.

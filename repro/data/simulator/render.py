@@ -13,7 +13,7 @@ from repro.data.simulator.subject import Identity
 
 PIVOT = np.array([0.0, -7.0, -2.0], np.float32)
 """Where the head turns on the neck, cm."""
-_TEETH = 0.9
+_TEETH = 0.85
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Person:
         self.surface = skin.build(identity, self.head, 0.8 * pixel, self.light[0].astype(float))
         self.expression, self.window, self.window_size = skin.expression(identity, self.surface)
         self._assemble()
-        self.shift_rows, self.expression_rows = _nonzero_rows(self.shift), _nonzero_rows(self.expression)
+        self.shift_box, self.expression_box = _nonzero_box(self.shift), _nonzero_box(self.expression)
         self.eyes = self._eyes()
 
     def _assemble(self) -> None:
@@ -193,11 +193,12 @@ class Person:
             cheek, tight, nose = (a[:, index("AU6" + side)], a[:, index("AU7" + side)], a[:, index("AU9" + side)])
             brow, smile = a[:, index("AU4" + side)], a[:, index("AU12" + side)]
             shut = np.maximum(performance.lids[:, k], a[:, index("AU43" + side)])
-            squeeze_low = 1 - (1 - 0.55 * cheek) * (1 - 0.80 * tight) * (1 - 0.20 * nose) * (1 - 0.22 * smile)
-            squeeze_up = 1 - (1 - 0.12 * cheek) * (1 - 0.32 * tight) * (1 - 0.12 * brow) * (1 - 0.08 * nose)
+            squeeze_low = 1 - (1 - 0.70 * cheek) * (1 - 0.80 * tight) * (1 - 0.20 * nose) * (1 - 0.22 * smile)
+            squeeze_up = 1 - (1 - 0.16 * cheek) * (1 - 0.32 * tight) * (1 - 0.12 * brow) * (1 - 0.08 * nose)
             up = squeeze_up + (1 - squeeze_up) * shut
             out[:, k, shading.LID_UP] = np.clip(up - 0.25 * a[:, index("AU2" + side)] * (1 - shut), -0.25, 1)
             out[:, k, shading.LID_LOW] = squeeze_low + (1 - squeeze_low) * np.clip(shut * 1.6 - 0.6, 0, 1)
+            out[:, k, shading.SQUEEZE] = np.maximum(tight, 0.8 * cheek)
             # Looking down brings the upper lid down.
             out[:, k, shading.LID_UP] += np.clip(-performance.gaze[:, 1] * 0.9, 0, 0.4) * (
                 1 - out[:, k, shading.LID_UP]
@@ -239,8 +240,8 @@ class Person:
 
     def _express(self, canvas: _Canvas, weights: np.ndarray) -> None:
         """Move skin and mouth as the activations (len(CHANNELS),) of one frame say."""
-        kernels.combine(weights, self.shift, self.shift_rows, canvas.moved)
-        kernels.combine(weights, self.expression, self.expression_rows, canvas.field)
+        kernels.combine(weights, self.shift, self.shift_box, canvas.moved)
+        kernels.combine(weights, self.expression, self.expression_box, canvas.field)
         np.add(self.points[: self.n_head], canvas.moved.reshape(-1, 3), out=canvas.points[: self.n_head])
         canvas.mouth[1] = weights[_JAW].sum()
         canvas.mouth[2] = canvas.mouth[1] + 0.3 * weights[_LIPS].sum()
@@ -286,12 +287,13 @@ class _Canvas:
         self.mouth = np.array([person.identity.shape["mouth_y"], 0.0, 0.0, _TEETH], np.float32)
 
 
-def _nonzero_rows(basis: np.ndarray) -> np.ndarray:
-    """Return the first row of each field (C, R, K) that is not 0, and the row after the last, (C, 2) int64."""
-    used = (basis != 0).any(axis=2)
-    first = np.where(used.any(1), used.argmax(1), 0)
-    last = np.where(used.any(1), used.shape[1] - used[:, ::-1].argmax(1), 0)
-    return np.stack([first, last], 1).astype(np.int64)
+def _nonzero_box(basis: np.ndarray) -> np.ndarray:
+    """Return where each field (C, R, K) is not 0, (C, 4) int64: first row, row after the last, the same of columns."""
+    box = []
+    for used in ((basis != 0).any(axis=2), (basis != 0).any(axis=1)):
+        box.append(np.where(used.any(1), used.argmax(1), 0))
+        box.append(np.where(used.any(1), used.shape[1] - used[:, ::-1].argmax(1), 0))
+    return np.stack(box, 1).astype(np.int64)
 
 
 def _quads(rows: int, columns: int) -> np.ndarray:

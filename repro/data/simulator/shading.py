@@ -40,7 +40,7 @@ KEY_DIRECTION, KEY, FILL_DIRECTION, FILL, SKY, GROUND, HALFWAY = range(7)
     GAZE_X,
     GAZE_Y,
     PUPIL,
-    LID_DARK,
+    SQUEEZE,
     SPARE_0,
     SPARE_1,
 ) = range(20)
@@ -128,14 +128,15 @@ def _lids(
 ) -> None:
     """Darken the fold of the upper lid, the lid below it, and the pouch of the lower lid."""
     ends = _step(1.30 - abs(e), 0.0, 0.28)
-    # The fold sinks a little and fades as the lid comes down.
+    # The fold sinks a little and fades as the lid comes down; squeezed, the brow's skin hangs over the lid.
     fold = open_top + eyes[i, EYE_CREASE] * (0.55 + 0.45 * (1 - ee)) - 0.10 * eyes[i, LID_UP]
+    fold += (top + 0.26 - fold) * 0.6 * eyes[i, SQUEEZE] * max(np.float32(0.0), eyes[i, LID_UP])
     w = max(0.10, 0.7 * px)
     q = (dy - fold) / w
-    crease = np.exp(-0.5 * q * q) * (0.10 / w) * 0.50 * (1 - 0.35 * eyes[i, LID_UP]) * ends
+    crease = np.exp(-0.5 * q * q) * (0.10 / w) * 0.50 * (1 - 0.35 * eyes[i, LID_UP] + 0.45 * eyes[i, SQUEEZE]) * ends
     between = _step(dy - top, -0.5 * px, 0.5 * px) * _step(fold - dy, -0.5 * px, px) * ends
     q = (dy - (low - 0.34)) / max(0.13, 0.7 * px)
-    pouch = 0.10 * np.exp(-0.5 * q * q) * ends * (0.6 + 0.9 * eyes[i, LID_LOW])
+    pouch = 0.10 * np.exp(-0.5 * q * q) * ends * (0.6 + 0.9 * eyes[i, LID_LOW] + 0.8 * eyes[i, SQUEEZE])
     shade = 1.0 - crease - 0.12 * between - pouch
     p[RED] *= shade
     p[GREEN] *= shade - 0.03 * between
@@ -185,9 +186,9 @@ def _eyeball(
     # White, redder towards the corners; the caruncle fills the inner one.
     inner = _step(-e, 0.72, 0.98)
     corner = e * e
-    r = 0.60 - 0.12 * corner + 0.06 * inner
-    g = 0.55 - 0.17 * corner - 0.20 * inner
-    b = 0.53 - 0.17 * corner - 0.20 * inner
+    r = 0.54 - 0.12 * corner + 0.06 * inner
+    g = 0.49 - 0.16 * corner - 0.20 * inner
+    b = 0.47 - 0.16 * corner - 0.20 * inner
     iris = _sat((0.585 - d) / max(px, 0.05) + 0.5)
     if iris > 0:
         ring = _step(d, 0.40, 0.60)
@@ -201,8 +202,8 @@ def _eyeball(
     cover = 1.0 - 0.62 * np.exp(-(top - dy) / 0.20) - 0.22 * np.exp(-(dy - low) / 0.12)
     cover *= 1.0 - 0.30 * corner
     r, g, b = r * cover, g * cover, b * cover
-    hx = gx - 0.24 * light[0, 0]
-    hy = gy - 0.26 * light[0, 1]
+    hx = gx - 0.40 * light[0, 0]
+    hy = gy - 0.42 * light[0, 1]
     s = max(0.085, 0.45 * px)
     spark = 0.0080 / (s * s) * np.exp(-0.5 * (hx * hx + hy * hy) / (s * s))
     p[0] += ball * (r + spark - p[0])
@@ -234,9 +235,9 @@ def _mouth(mouth: Array, x: float, y: float, across: float, colour: Array) -> No
     seam = 1 - 0.22 * part**6
     bright = mouth[3] * seam * (1 - 0.33 * _step(dx, 0.5, 2.3))
     amount = max(teeth, below)
-    r += amount * (0.62 * bright - r)
-    g += amount * (0.57 * bright - g)
-    b += amount * (0.48 * bright - b)
+    r += amount * (0.64 * bright - r)
+    g += amount * (0.565 * bright - g)
+    b += amount * (0.46 * bright - b)
     depth = 0.30 + 0.70 * _step(min(across, 1 - across) * gap, -0.03, 0.28)
     depth *= 0.55 + 0.45 * _step(2.3 - dx, 0.0, 1.0)
     colour[0], colour[1], colour[2] = r * depth, g * depth, b * depth
@@ -281,9 +282,13 @@ def _skin_texels(
             + w10 * expression[np.uintp(t10 + k)]
             + w11 * expression[np.uintp(t10 + 4 + k)]
         )
-    p[NX] += p[DENT]
-    p[NY] += p[DENT + 1]
-    p[NZ] += p[DENT + 2]
+    # Folds of several actions add up, but skin cannot lean over without end.
+    steep = p[DENT] * p[DENT] + p[DENT + 1] * p[DENT + 1] + p[DENT + 2] * p[DENT + 2]
+    if steep > 0.0:
+        keep = 1.0 / np.sqrt(1.0 + 0.45 * steep)
+        p[NX] += keep * p[DENT]
+        p[NY] += keep * p[DENT + 1]
+        p[NZ] += keep * p[DENT + 2]
     dark = max(np.float32(0.0), p[DENT + 3])
     # Furrows that meet do not add up to black.
     dark = dark / (1 + 0.55 * dark)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repro.data.simulator import actions, anatomy, noise, sdf
+from repro.data.simulator import actions, anatomy, furrows, noise, sdf
 from repro.data.simulator import hair as hair_module
 from repro.data.simulator.anatomy import LIP_ROW, Head
 from repro.data.simulator.subject import Identity
@@ -37,14 +37,32 @@ class Surface:
     texel: float
 
 
-def gradient(points: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Return the gradient along the surface (R, C, 3) of a height (R, C) over surface points (R, C, 3)."""
-    du, dv = np.gradient(points, axis=1), np.gradient(points, axis=0)
-    hu, hv = np.gradient(height, axis=1), np.gradient(height, axis=0)
-    e, f, g = (du * du).sum(-1), (du * dv).sum(-1), (dv * dv).sum(-1)
-    det = np.maximum(e * g - f * f, 1e-7)
-    a, b = (g * hu - f * hv) / det, (e * hv - f * hu) / det
-    return a[..., None] * du + b[..., None] * dv
+class Slopes:
+    """Derivatives along a surface given as a grid of points (R, C, 3), cm."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        du, dv = np.gradient(points, axis=1), np.gradient(points, axis=0)
+        e, f, g = (du * du).sum(-1), (du * dv).sum(-1), (dv * dv).sum(-1)
+        det = np.maximum(e * g - f * f, 1e-7)[..., None]
+        self._across = (g[..., None] * du - f[..., None] * dv) / det
+        self._down = (e[..., None] * dv - f[..., None] * du) / det
+
+    def gradient(self, height: np.ndarray) -> np.ndarray:
+        """Return the gradient (R, C, 3) of a height (R, C) above the surface."""
+        return (
+            np.gradient(height, axis=1)[..., None] * self._across + np.gradient(height, axis=0)[..., None] * self._down
+        )
+
+    def tilt(self, shift: np.ndarray, normals: np.ndarray, seam: int) -> np.ndarray:
+        """Return how much the normal tips back (R, C, 3) when every point moves by `shift` (R, C, 3), to first order.
+
+        Only the change of the shift counts: a patch that moves as a whole keeps its normal. The lips part between the
+        rows `seam` and ``seam + 1``; no slope is taken across them.
+        """
+        across = (np.gradient(shift, axis=1) * normals).sum(-1)
+        down = np.gradient(shift, axis=0)
+        down[seam], down[seam + 1] = down[seam - 1], down[seam + 2]
+        return across[..., None] * self._across + (down * normals).sum(-1)[..., None] * self._down
 
 
 def _bell(p: np.ndarray, cx: float, cy: float, sx: float, sy: float) -> np.ndarray:
@@ -183,7 +201,7 @@ def _beard(identity: Identity, p: np.ndarray, texel: float) -> tuple[np.ndarray,
     chin *= _smooth(z, -1.5, 0.5)
     lip = (
         _smooth(y - my - 0.35, -0.1, 0.25)
-        * _smooth(s["nose_y"] - 0.85 + 0.1 * wobble - y, -0.1, 0.3)
+        * _smooth(s["nose_y"] - 1.0 - 1.3 * (x / (s["mouth_half"] + 0.5)) ** 2 + 0.1 * wobble - y, -0.1, 0.35)
         * _smooth(s["mouth_half"] + 0.45 - x, 0, 0.6)
     )
     beside = (
@@ -203,7 +221,7 @@ def _relief(identity: Identity, p: np.ndarray, texel: float) -> tuple[np.ndarray
     """Return the height of pores and of lines that age left, and the darkening of the lines."""
     pores = noise.octaves(identity.rng("pores"), p[..., 0], p[..., 1], texel, (0.6, 0.3, 0.16))
     amount = float(np.clip((identity.age - 22) / 40, 0.0, 1.15)) ** 1.3
-    height, dark = actions.relief(identity, "age", p, texel)
+    height, dark = furrows.relief(identity, "age", p, texel)
     return 0.0045 * pores + 0.55 * amount * height, 0.42 * amount * dark
 
 
@@ -226,8 +244,8 @@ def build(identity: Identity, head: Head, texel: float, light: np.ndarray) -> Su
     n /= np.linalg.norm(n, axis=-1, keepdims=True)
     flat, flat_n = p.reshape(-1, 3), n.reshape(-1, 3)
     ao = sdf.occlusion(head.rows, flat, flat_n).reshape(rows, columns)
-    ao = 0.25 + 0.75 * ao
-    cast = sdf.shadow(head.rows, flat, light, 5.0).reshape(rows, columns)
+    ao = 0.38 + 0.62 * ao
+    cast = sdf.shadow(head.rows, flat, light, 2.4).reshape(rows, columns)
     angles = anatomy.resample(np.stack([head.azimuth, head.elevation], -1), rows, columns).astype(float)
     scalp = hair_module.scalp(identity, angles[..., 0], angles[..., 1], texel)
 
@@ -249,7 +267,9 @@ def build(identity: Identity, head: Head, texel: float, light: np.ndarray) -> Su
     height, dark = _relief(identity, p, texel)
     covered = p + n * scalp.thickness[..., None]
     fine = anatomy.normals(covered)
-    fine -= gradient(covered, height * (1 - scalp.alpha) + 0.03 * scalp.strand * scalp.alpha + 0.03 * full * grain)
+    fine -= Slopes(covered).gradient(
+        height * (1 - scalp.alpha) + 0.03 * scalp.strand * scalp.alpha + 0.03 * full * grain
+    )
     albedo *= np.exp(-dark[..., None] * (1 - scalp.alpha)[..., None] * [0.35, 0.5, 0.5])
     ao = ao * (1 - 0.4 * dark) * (1 - 0.45 * seam) * (1 - 0.5 * np.clip(nostril, 0, 1))
     # Hair shades the skin beneath its edge and thickens to the dark between strands.
@@ -283,23 +303,22 @@ def expression(identity: Identity, surface: Surface) -> tuple[np.ndarray, tuple[
     p, n = surface.points, surface.normals
     rows, columns = p.shape[:2]
     r0, r1 = int(0.24 * rows), int(0.95 * rows)
-    c0, c1 = int(0.16 * columns), int(0.84 * columns) + 1
+    c0, c1 = int(0.19 * columns), int(0.81 * columns) + 1
     p, n = p[r0:r1, c0:c1], n[r0:r1, c0:c1]
     flat = p.reshape(-1, 3)
     v = np.broadcast_to(np.linspace(0, 1, rows)[r0:r1, None], p.shape[:2]).ravel()
     lower = mouth_side(flat, (v > LIP_ROW).astype(float), identity)
     shift = actions.displacement(flat, lower, identity)
+    seam = int(LIP_ROW * (rows - 1)) - r0
+    slope = Slopes(p)
     left = np.clip((p[..., 0] + 0.5) / 1.0, 0, 1)
     out = np.zeros((len(actions.CHANNELS), *p.shape[:2], 4), np.float32)
     for name in actions.ACTIONS:
-        height, dark = actions.relief(identity, name, p, surface.texel)
+        height, dark = furrows.relief(identity, name, p, surface.texel)
         for side in "LR":
             i = actions.CHANNELS.index(name + side)
             mask = left if side == "L" else 1 - left
-            bulge = (shift[i].reshape(p.shape) * n).sum(-1)
-            if name in ("AU25", "AU26", "AU18"):
-                bulge = bulge * 0.3
-            out[i, ..., :3] = -gradient(p, bulge + height * mask)
+            out[i, ..., :3] = -slope.tilt(shift[i].reshape(p.shape), n, seam) - slope.gradient(height * mask)
             out[i, ..., 3] = dark * mask
     np.clip(out, -1.6, 1.6, out=out)
     out[np.abs(out) < 1e-5] = 0.0

@@ -11,7 +11,7 @@ import pytest
 from repro.data.simulator import BIOVID, UNBC, plan
 from repro.data.simulator.actor import Actor
 from repro.data.simulator.render import project_points
-from repro.data.simulator.sheet import activation, contact_sheet, still
+from repro.data.simulator.sheet import CAPTION, INTENSITY_ROWS, activation, contact_sheet, intensity_sheet, still
 from repro.data.simulator.subject import sample_identity
 
 SIZE = 96
@@ -68,6 +68,71 @@ def test_an_action_changes_its_region_more_with_intensity(actor, action):
     assert 0 < amount[1] < amount[2] < amount[5], amount
     assert (np.diff(amount) > -0.1 * amount.max()).all(), amount
     assert amount[5] > 4 * change[5][outside & ~inside].mean()
+
+
+# Places where one action acts and another does not, as landmarks between which the place lies.
+PLACES = {
+    "bridge": [[27], [28], [21, 22, 27]],
+    "upper lip": [[50], [51], [52], [61, 62]],
+    "cheek": [[36, 48], [45, 54]],
+    "outer corner": [[36, 17], [45, 26]],
+}
+
+
+@pytest.fixture(scope="module")
+def changes():
+    """Return the mean change in each place by each action at intensity 5, over people of both domains."""
+    total = {}
+    for domain, index in ((UNBC, 3), (UNBC, 1), (BIOVID, 0), (BIOVID, 3)):
+        person = Actor(domain, 0, index, SIZE)
+        rows = np.stack([activation(levels) for levels in ({}, {"AU6": 5}, {"AU9": 5}, {"AU10": 5})])
+        images, marks = film(person, rows)
+        radius = 0.30 * np.linalg.norm(marks[0, 39] - marks[0, 42])
+        for place, groups in PLACES.items():
+            inside = near(images.shape[1:3], [marks[0, group].mean(axis=0) for group in groups], radius)
+            for name, image in zip(("AU6", "AU9", "AU10"), images[1:], strict=True):
+                # Relative to the skin's brightness, so that every skin tone counts alike.
+                change = np.abs(grey(image) - grey(images[0]))[inside].mean() / grey(images[0])[inside].mean()
+                total[name, place] = total.get((name, place), 0) + change / 4
+    return total
+
+
+def test_au6_au9_and_au10_act_in_their_own_places(changes):
+    # A clear margin of one half: each of the three must be told from the other two by where the face changes.
+    assert changes["AU6", "outer corner"] > 1.5 * max(changes[a, "outer corner"] for a in ("AU9", "AU10"))
+    assert changes["AU6", "cheek"] > 1.5 * changes["AU9", "cheek"]
+    assert changes["AU9", "bridge"] > 1.5 * max(changes[a, "bridge"] for a in ("AU6", "AU10"))
+    assert changes["AU10", "upper lip"] > 1.5 * max(changes[a, "upper lip"] for a in ("AU6", "AU9"))
+
+
+def test_au9_differs_from_au10_by_more_than_noise():
+    # Through the camera, noise included, on the person whose skin shows least.
+    person = Actor(UNBC, 0, 5, SIZE)
+    performance = still(np.stack([activation({"AU9": 4}), activation({"AU10": 4})]))
+    shot = person.shot(plan(person.domain, 6, 1)[5])
+    nose, lip = (
+        np.stack([shot.expose(frame) for _ in range(8)]).astype(float).mean(axis=-1)
+        for frame in (image.copy() for image in person.person.render(performance, shot.background, shot.pose))
+    )
+    rest = still(np.atleast_2d(activation({})))
+    head = person.marks.positions(rest.activation.astype(float), person.person.eye_state(rest))
+    marks = shot.pixels(project_points(head, rest, shot.pose))[0]
+    radius = 0.35 * np.linalg.norm(marks[39] - marks[42])
+    for place in ("bridge", "upper lip"):
+        inside = near(nose.shape[1:], [marks[group].mean(axis=0) for group in PLACES[place]], radius)
+        between = np.abs(nose.mean(0) - lip.mean(0))[inside].mean()
+        # Two means of four frames of one action differ by noise alone.
+        alone = max(np.abs(v[:4].mean(0) - v[4:].mean(0))[inside].mean() for v in (nose, lip))
+        assert between > 3 * alone, (place, between, alone)
+
+
+def test_a_smile_keeps_the_lips_together_and_au10_bares_the_teeth(actor):
+    # The interior of the mouth is drawn only where lips part.
+    pairs = {}
+    for name in ("AU12", "AU10"):
+        _, marks = film(actor, activation({name: 5}))
+        pairs[name] = marks[0, [65, 66, 67], 1] - marks[0, [63, 62, 61], 1]
+    assert (np.abs(pairs["AU12"]) < 0.3).all() and (pairs["AU10"] > 2).all()
 
 
 def test_the_brow_lowers_and_the_lips_part(actor):
@@ -164,3 +229,16 @@ def test_the_domains_look_different():
 def test_contact_sheet():
     sheet = contact_sheet(48, subjects=1)
     assert sheet.shape[0] == 24 + 2 * 48 and sheet.dtype == np.uint8 and sheet[24:].std() > 20
+
+
+def test_the_sheet_of_intensities_grows_with_the_grade():
+    size = 80
+    sheet = intensity_sheet(size).astype(np.float32)
+    assert sheet.shape[0] == CAPTION + len(INTENSITY_ROWS) * size
+    for k, name in enumerate(INTENSITY_ROWS):
+        # Without the name that is written at the foot of the first picture.
+        row = sheet[CAPTION + k * size : CAPTION + (k + 1) * size - 20]
+        # Smoothed, so that sensor noise, which every picture has anew, stays below one step.
+        pictures = [cv2.GaussianBlur(p, (0, 0), 1.5) for p in np.split(row, 6, axis=1)]
+        change = [np.square(p - pictures[0]).mean() for p in pictures[1:]]
+        assert (np.diff(change) > 0).all() and change[-1] > 1.5 * change[0], (name, change)
