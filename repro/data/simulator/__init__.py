@@ -5,6 +5,7 @@ action units and its PSPI are known. They stand in for the licensed datasets: th
 of two methods is better, not how well it would do on people.
 """
 
+from repro.data.simulator.blocks import Block, divide
 from repro.data.simulator.dataset import finish, prepare, simulate, simulate_subject
 from repro.data.simulator.domain import BIOVID, DOMAINS, GENERATOR_VERSION, UNBC, Camera, Domain
 from repro.data.simulator.planning import SequenceSpec, plan
@@ -14,9 +15,11 @@ __all__ = [
     "DOMAINS",
     "GENERATOR_VERSION",
     "UNBC",
+    "Block",
     "Camera",
     "Domain",
     "SequenceSpec",
+    "divide",
     "finish",
     "plan",
     "prepare",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from repro.data.simulator import writers
-from repro.data.simulator.behaviour import Script, biovid_script, sample_temper, unbc_script
+from repro.data.simulator.behaviour import Script, sample_temper, write_script
 from repro.data.simulator.camera import SUPERSAMPLING, Shot, frame_shape, subject_light
 from repro.data.simulator.domain import Domain
 from repro.data.simulator.landmarks import Landmarks
@@ -38,9 +39,7 @@ class Actor:
 
     def script(self, spec: SequenceSpec) -> Script:
         """Return what happens in a sequence."""
-        if spec.level is None:
-            return unbc_script(self.identity, self.domain, self.temper, spec.n_frames, spec.index)
-        return biovid_script(self.identity, self.domain, self.temper, spec.n_frames, spec.level, spec.index)
+        return write_script(self.identity, self.domain, self.temper, spec)
 
     def shot(self, spec: SequenceSpec) -> Shot:
         """Return the camera of a sequence."""
@@ -73,7 +72,7 @@ class Actor:
             "AFF": float(np.clip(round(1.4 * felt + rng.normal(0, 1.5)), 0, 15)),
             "OPR": float(np.clip(round(script.pspi.max() / 2.6 + rng.normal(0, 0.5)), 0, 5)),
             "SEN": float(np.clip(round(1.45 * felt + rng.normal(0, 1.2)), 0, 15)),
-            "VAS": round(felt, 1),
+            "VAS": float(round(felt)),
         }
 
     def _poses(self, script: Script) -> np.ndarray:
@@ -81,3 +80,9 @@ class Actor:
         p = script.performance
         place = p.move * 10.0 * [1.0, -1.0, -1.0] + [0.0, 0.0, 10.0 * self.domain.camera.distance]
         return np.concatenate([place, p.angles * [1.0, -1.0, -1.0]], axis=1)
+
+
+@lru_cache(maxsize=1)
+def actor(domain: Domain, seed: int, subject_index: int, size: int) -> Actor:
+    """Return an actor; the last one is kept, as blocks of one subject often come to one process in a row."""
+    return Actor(domain, seed, subject_index, size)

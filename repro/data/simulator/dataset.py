@@ -7,25 +7,31 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
+from repro.data.simulator.blocks import Block, divide
 from repro.data.simulator.domain import GENERATOR_VERSION, Domain
+from repro.data.simulator.marker import MARKER, check_marker, write_marker
 from repro.data.simulator.planning import SequenceSpec, plan
 
-MARKER = "SIMULATED.json"
-"""File at the root that tells simulated data from the real."""
 Progress = Callable[[int, int], None]
+_POLL = 1.0
+"""Seconds between two looks at what other processes have written."""
 
 
-def _parameters(domain: Domain, seed: int, size: int | None, frames: int | None) -> dict[str, object]:
+def _parameters(
+    domain: Domain, seed: int, size: int | None, frames: int | None, videos: int | None
+) -> dict[str, object]:
     return {
         "generator": GENERATOR_VERSION,
         "domain": domain.name,
         "seed": seed,
         "size": domain.size if size is None else size,
-        "frames": domain.frames if frames is None else frames,
+        # Real counts come with real lengths.
+        "frames": domain.frames if frames is None and videos is not None else frames,
         "parameters": json.loads(json.dumps(dataclasses.asdict(domain))),
     }
 
@@ -35,7 +41,7 @@ def prepare(
     root: str | os.PathLike[str],
     *,
     n_subjects: int,
-    videos_per_subject: int,
+    videos_per_subject: int | None = None,
     seed: int = 0,
     size: int | None = None,
     frames: int | None = None,
@@ -49,16 +55,15 @@ def prepare(
     """
     base = Path(root)
     specs = plan(domain, n_subjects, videos_per_subject, seed, frames=frames)
-    wanted = _parameters(domain, seed, size, frames)
+    wanted = _parameters(domain, seed, size, frames, videos_per_subject)
     marker = base / MARKER
     if marker.exists():
-        _check_marker(marker, wanted, n_subjects, videos_per_subject)
+        check_marker(marker, wanted, n_subjects, videos_per_subject)
     elif base.is_dir() and any(entry.name in ("Images", "PartA") for entry in base.iterdir()):
         raise ValueError(
             f"{base}: holds a dataset without {MARKER}; give an empty folder, so that real and simulated data "
             "do not mix"
         )
-    base.mkdir(parents=True, exist_ok=True)
     _mark(base, wanted, specs, n_subjects, videos_per_subject, complete=False)
     if domain.name == "biovid":
         from repro.data.simulator.writers import write_samples
@@ -70,26 +75,14 @@ def prepare(
     return specs
 
 
-def _check_marker(marker: Path, wanted: dict[str, object], n_subjects: int, videos: int) -> None:
-    try:
-        found = json.loads(marker.read_text())
-        counts = int(found["n_subjects"]), int(found["videos_per_subject"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{marker}: cannot be read ({error}); remove the folder and simulate again") from error
-    differing = [key for key, value in wanted.items() if found.get(key) != value]
-    if differing:
-        raise ValueError(
-            f"{marker}: written with another {', '.join(differing)}; give an empty folder or remove this one"
-        )
-    if counts[0] > n_subjects or counts[1] > videos:
-        raise ValueError(
-            f"{marker}: holds {counts[0]} subjects x {counts[1]} videos, more than the {n_subjects} x {videos} "
-            "asked for; give another folder"
-        )
-
-
 def _mark(
-    base: Path, wanted: dict[str, object], specs: list[SequenceSpec], n_subjects: int, videos: int, *, complete: bool
+    base: Path,
+    wanted: dict[str, object],
+    specs: list[SequenceSpec],
+    n_subjects: int,
+    videos: int | None,
+    *,
+    complete: bool,
 ) -> None:
     content = {
         **wanted,
@@ -99,9 +92,7 @@ def _mark(
         "n_frames": sum(spec.n_frames for spec in specs),
         "complete": complete,
     }
-    temporary = base / f".{MARKER}-{os.getpid()}"
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-    temporary.replace(base / MARKER)
+    write_marker(base, content)
 
 
 def finish(
@@ -109,7 +100,7 @@ def finish(
     root: str | os.PathLike[str],
     *,
     n_subjects: int,
-    videos_per_subject: int,
+    videos_per_subject: int | None = None,
     seed: int = 0,
     size: int | None = None,
     frames: int | None = None,
@@ -132,7 +123,8 @@ def finish(
     # What interrupted processes left behind; nobody writes any more.
     for left in base.glob(".partial-*"):
         shutil.rmtree(left, ignore_errors=True)
-    _mark(base, _parameters(domain, seed, size, frames), specs, n_subjects, videos_per_subject, complete=True)
+    wanted = _parameters(domain, seed, size, frames, videos_per_subject)
+    _mark(base, wanted, specs, n_subjects, videos_per_subject, complete=True)
     return base
 
 
@@ -150,16 +142,17 @@ def simulate_subject(
     subject_index: int,
     *,
     n_subjects: int,
-    videos_per_subject: int,
+    videos_per_subject: int | None = None,
     seed: int = 0,
     size: int | None = None,
     frames: int | None = None,
+    sequences: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write the sequences of one subject that are not there yet: the unit of parallel work.
+    """Write the sequences of one subject, or some of them, that are not there yet: the unit of parallel work.
 
-    Call `prepare` before and `finish` after all subjects. The files do not depend on the order of subjects or the
-    number of processes. OpenCV is limited to one thread while this runs.
+    Call `prepare` before and `finish` after all subjects. The files do not depend on the order of subjects and
+    sequences or the number of processes. OpenCV is limited to one thread while this runs.
 
     Parameters
     ----------
@@ -169,8 +162,10 @@ def simulate_subject(
         0 .. n_subjects - 1.
     n_subjects, videos_per_subject, seed, size, frames
         As for `simulate`.
+    sequences : sequence of int, optional
+        Numbers of the sequences, such as those of a `repro.data.simulator.blocks.Block`; all by default.
     progress : callable, optional
-        Called with the number of this subject's sequences that are done, and their number.
+        Called after each sequence with the frames of these sequences that are written, and their number.
 
     Raises
     ------
@@ -179,25 +174,33 @@ def simulate_subject(
     """
     if not 0 <= subject_index < n_subjects:
         raise ValueError(f"subject_index must be in 0..{n_subjects - 1}, got {subject_index}")
-    import cv2
-
     base = Path(root)
-    specs = [
-        s for s in plan(domain, n_subjects, videos_per_subject, seed, frames=frames) if s.subject_index == subject_index
-    ]
-    todo = [spec for spec in specs if not is_done(domain, base, spec)]
+    own = {
+        spec.index: spec
+        for spec in plan(domain, n_subjects, videos_per_subject, seed, frames=frames)
+        if spec.subject_index == subject_index
+    }
+    numbers = sorted(own) if sequences is None else sequences
+    if not set(numbers) <= own.keys():
+        raise ValueError(f"sequences must be in 0..{len(own) - 1}, got {list(numbers)}")
+    todo = [own[k] for k in numbers if not is_done(domain, base, own[k])]
     if not todo:
         return
+    import cv2
+
+    from repro.data.simulator.actor import actor
+
+    total = sum(own[k].n_frames for k in numbers)
+    written = total - sum(spec.n_frames for spec in todo)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        from repro.data.simulator.actor import Actor
-
-        actor = Actor(domain, seed, subject_index, domain.size if size is None else size)
-        for k, spec in enumerate(todo, 1):
-            actor.write(base, spec)
+        person = actor(domain, seed, subject_index, domain.size if size is None else size)
+        for spec in todo:
+            person.write(base, spec)
+            written += spec.n_frames
             if progress is not None:
-                progress(len(specs) - len(todo) + k, len(specs))
+                progress(written, total)
     finally:
         cv2.setNumThreads(threads)
 
@@ -207,7 +210,7 @@ def simulate(
     root: str | os.PathLike[str],
     *,
     n_subjects: int,
-    videos_per_subject: int,
+    videos_per_subject: int | None = None,
     seed: int = 0,
     size: int | None = None,
     frames: int | None = None,
@@ -216,7 +219,8 @@ def simulate(
 ) -> Path:
     """Write a whole dataset in the layout of the real one.
 
-    Sequences that are there already are kept, so that an interrupted simulation goes on where it stopped.
+    Sequences that are there already are kept, so that an interrupted simulation goes on where it stopped. Frames are
+    written as they are drawn, so that memory does not grow with their number.
 
     Parameters
     ----------
@@ -224,7 +228,9 @@ def simulate(
         `UNBC` or `BIOVID`, or either with other parameters (`dataclasses.replace`).
     root : path
         Empty or new folder, or one with an earlier simulation of the same parameters and no more subjects or videos.
-    n_subjects, videos_per_subject : int
+    n_subjects : int
+    videos_per_subject : int, optional
+        By default as many as in the real dataset, and as long; see `plan`.
     seed : int
         Root of all randomness; the same seed gives the same bytes.
     size : int, optional
@@ -232,9 +238,9 @@ def simulate(
     frames : int, optional
         Median length of a sequence (UNBC), length of a video (BioVid).
     jobs : int
-        Processes; each takes one subject at a time.
+        Processes; each takes one subject at a time, and a part of one when few are left.
     progress : callable, optional
-        Called with the number of sequences done and their number.
+        Called with the number of frames written and their number.
 
     Returns
     -------
@@ -256,38 +262,48 @@ def simulate(
         "frames": frames,
     }
     specs = prepare(domain, root, **options)  # type: ignore[arg-type]
-    _run(domain, Path(root), specs, options, jobs, progress)
+    tally = _Tally(domain, Path(root), specs, progress)
+    tally.look()
+    write: Callable[..., None] = partial(simulate_subject, domain, root, **options)  # type: ignore[arg-type]
+    work = divide(tally.missing, jobs)
+    if jobs == 1 or len(work) < 2:
+        for block in work:
+            write(block.subject_index, sequences=block.sequences, progress=tally.look)
+    else:
+        _in_processes(write, work, jobs, tally)
     return finish(domain, root, **options)  # type: ignore[arg-type]
 
 
-def _run(
-    domain: Domain,
-    base: Path,
-    specs: list[SequenceSpec],
-    options: dict[str, int | None],
-    jobs: int,
-    progress: Progress | None,
-) -> None:
-    """Write what is missing, subject by subject, here or in several processes."""
-
-    def count() -> int:
-        return sum(is_done(domain, base, spec) for spec in specs)
-
-    pending = sorted({spec.subject_index for spec in specs if not is_done(domain, base, spec)})
-    if jobs == 1 or len(pending) < 2:
-
-        def tell(*_: int) -> None:
-            if progress is not None:
-                progress(count(), len(specs))
-
-        for index in pending:
-            simulate_subject(domain, base, index, progress=tell, **options)  # type: ignore[arg-type]
-        return
+def _in_processes(write: Callable[..., None], work: list[Block], jobs: int, tally: _Tally) -> None:
     # Processes are spawned: forking after OpenMP or OpenCV threads have run can hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(pending)), mp_context=context) as pool:
-        futures = [pool.submit(simulate_subject, domain, base, index, **options) for index in pending]  # type: ignore[arg-type]
-        for future in as_completed(futures):
-            future.result()
-            if progress is not None:
-                progress(count(), len(specs))
+    with ProcessPoolExecutor(min(jobs, len(work)), mp_context=context) as pool:
+        futures = {pool.submit(write, block.subject_index, sequences=block.sequences) for block in work}
+        try:
+            while futures:
+                done, futures = wait(futures, _POLL, FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                tally.look()
+        except BaseException:
+            # Blocks that wait are not begun; those at work are finished.
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+class _Tally:
+    """Looks at what is on disk and tells how many frames are written, whoever wrote them."""
+
+    def __init__(self, domain: Domain, root: Path, specs: list[SequenceSpec], progress: Progress | None) -> None:
+        self.domain, self.root, self.progress = domain, root, progress
+        self.total = sum(spec.n_frames for spec in specs)
+        self.missing = [spec for spec in specs if not is_done(domain, root, spec)]
+        self.told = -1
+
+    def look(self, *_: int) -> None:
+        """Tell the progress if there is any."""
+        self.missing = [spec for spec in self.missing if not is_done(self.domain, self.root, spec)]
+        written = self.total - sum(spec.n_frames for spec in self.missing)
+        if self.progress is not None and written != self.told:
+            self.told = written
+            self.progress(written, self.total)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from repro.data.simulator.behaviour import biovid_script, sample_temper, unbc_script
-from repro.data.simulator.dataset import MARKER, plan
+from repro.data.simulator.behaviour import Script, sample_temper, write_script
 from repro.data.simulator.domain import GENERATOR_VERSION, Camera, Domain
+from repro.data.simulator.marker import MARKER
+from repro.data.simulator.planning import SequenceSpec, plan
 from repro.data.simulator.subject import sample_identity
 
-__all__ = ["true_pspi"]
+__all__ = ["replay", "true_pspi"]
 
 
 def true_pspi(root: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -51,19 +53,17 @@ def true_pspi(root: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             f"{marker}: written by version {found['generator']} of the simulator, this is {GENERATOR_VERSION}; "
             "simulate the dataset again"
         )
-    truth: dict[str, np.ndarray] = {}
-    for index in range(n_subjects):
+    specs = plan(domain, n_subjects, videos, seed, frames=frames)
+    return {f"{spec.subject}/{spec.name}": script.pspi.astype(np.int64) for spec, script in replay(domain, specs, seed)}
+
+
+def replay(domain: Domain, specs: Iterable[SequenceSpec], seed: int) -> Iterator[tuple[SequenceSpec, Script]]:
+    """Yield what happens in planned sequences, without a picture: milliseconds each."""
+    for index, group in groupby(specs, lambda spec: spec.subject_index):
         identity = sample_identity(seed, domain.name, index, ages=domain.ages)
         temper = sample_temper(identity, domain, seed, index)
-        for spec in plan(domain, n_subjects, videos, seed, frames=frames):
-            if spec.subject_index != index:
-                continue
-            if spec.level is None:
-                script = unbc_script(identity, domain, temper, spec.n_frames, spec.index)
-            else:
-                script = biovid_script(identity, domain, temper, spec.n_frames, spec.level, spec.index)
-            truth[f"{spec.subject}/{spec.name}"] = np.asarray(script.pspi, dtype=np.int64)
-    return truth
+        for spec in group:
+            yield spec, write_script(identity, domain, temper, spec)
 
 
 def _restore(kind: Any, fields: Mapping[str, Any]) -> Any:

@@ -14,11 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from repro.data.simulator.behaviour import CODED, Script
+from repro.data.simulator.behaviour import Script
+from repro.data.simulator.coding import CODED
 from repro.data.simulator.landmarks import UNBC_66
 from repro.data.simulator.planning import CLASSES
 
 _OPENFACE_AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
+"""Action units of which OpenFace estimates the intensity; of AU28 it tells the presence alone."""
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 
 
@@ -181,33 +183,29 @@ def write_biovid(
 
 
 def _openface(landmarks: np.ndarray, script: Script, poses: np.ndarray, fps: float) -> str:
-    """Return the CSV of OpenFace's FeatureExtraction; names after the first carry its leading blank."""
-    n = len(landmarks)
-    names = [
-        "frame",
-        "face_id",
-        "timestamp",
-        "confidence",
-        "success",
-        *(f"pose_{k}" for k in ("Tx", "Ty", "Tz", "Rx", "Ry", "Rz")),
-    ]
+    """Return the CSV of OpenFace's FeatureExtraction; names after the first carry its leading blank.
+
+    The columns of -2Dfp, -pose and -aus: those of the gaze, of the eyes' landmarks and of the fitted shape are absent.
+    """
+    present = sorted([*_OPENFACE_AUS, 28])
+    names = ["frame", "face_id", "timestamp", "confidence", "success"]
+    names += [f"pose_{k}" for k in ("Tx", "Ty", "Tz", "Rx", "Ry", "Rz")]
     names += [f"x_{i}" for i in range(68)] + [f"y_{i}" for i in range(68)]
-    names += [f"AU{au:02d}_r" for au in _OPENFACE_AUS] + [f"AU{au:02d}_c" for au in _OPENFACE_AUS]
-    intensity = np.zeros((n, len(_OPENFACE_AUS)))
-    for k, au in enumerate(_OPENFACE_AUS):
-        if au == 45:
-            intensity[:, k] = 5 * script.closure
-        elif au in CODED:
-            intensity[:, k] = script.codes[:, CODED.index(au)]
-    row = (
-        "%d, 0, %.3f, 0.98, 1"
-        + ", %.3f" * 6
-        + ", %.2f" * 136
-        + ", %.2f" * len(_OPENFACE_AUS)
-        + ", %d" * len(_OPENFACE_AUS)
+    names += [f"AU{au:02d}_r" for au in _OPENFACE_AUS] + [f"AU{au:02d}_c" for au in present]
+    levels = {**script.levels, "AU45": 5 * script.closure}
+    nothing = np.zeros(len(landmarks))
+    intensity = {au: levels.get(f"AU{au}", nothing) for au in present}
+    row = "%d, 0, %.3f, 0.98, 1" + ", %.3f" * 6 + ", %.2f" * (136 + len(_OPENFACE_AUS)) + ", %d" * len(present)
+    values = np.column_stack(
+        [
+            poses,
+            landmarks[..., 0],
+            landmarks[..., 1],
+            *(intensity[au] for au in _OPENFACE_AUS),
+            *(intensity[au] >= 0.5 for au in present),
+        ]
     )
-    values = np.concatenate([poses, landmarks[..., 0], landmarks[..., 1], intensity, intensity >= 0.5], axis=1)
-    lines = [row % (f + 1, f / fps, *values[f].tolist()) for f in range(n)]
+    lines = [row % (f + 1, f / fps, *values[f].tolist()) for f in range(len(landmarks))]
     return "\n".join([", ".join(names), *lines]) + "\n"
 
 

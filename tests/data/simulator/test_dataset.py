@@ -18,7 +18,7 @@ import pytest
 from repro.data import open_dataset
 from repro.data.simulator import BIOVID, UNBC, finish, plan, prepare, simulate, simulate_subject
 from repro.data.simulator.__main__ import main
-from repro.data.simulator.behaviour import CODED
+from repro.data.simulator.coding import CODED
 
 SMALL = {"n_subjects": 2, "videos_per_subject": 2, "seed": 5, "size": 40, "frames": 48}
 SHORT = {**SMALL, "videos_per_subject": 5, "frames": 20}
@@ -63,16 +63,26 @@ def test_unbc_layout(unbc):
             assert names == [pattern.format(f"{spec.name}{f + 1:03d}") for f in range(spec.n_frames)]
         for rating, top in (("AFF", 15), ("OPR", 5), ("SEN", 15), ("VAS", 10)):
             value = float((unbc / "Sequence_Labels" / rating / spec.subject / f"{spec.name}.txt").read_text())
-            assert 0 <= value <= top
+            assert 0 <= value <= top and value == round(value)
 
 
 def test_unbc_files_agree(unbc):
+    number = r" +\d\.\d{7}e[+-]\d\d"
     for path in sorted((unbc / "Frame_Labels" / "PSPI").rglob("*.txt")):
-        value = float(path.read_text())
-        facs = np.loadtxt(Path(str(path).replace("/PSPI/", "/FACS/")).read_text().splitlines() or ["0 0 0 0"], ndmin=2)
+        text = path.read_text()
+        rows = Path(str(path).replace("/PSPI/", "/FACS/")).read_text().splitlines()
+        # As in the archive: exponents after blanks, one number, or four of an action unit in a row.
+        assert re.fullmatch(f"{number}\n", text) and all(re.fullmatch(number * 4, row) for row in rows)
+        value, facs = float(text), np.loadtxt(rows or ["0 0 0 0"], ndmin=2)
+        assert not rows or (facs[:, 1] >= 1).all() and (facs[:, 1] <= 5).all()
         au = dict.fromkeys((0, *CODED), 0.0) | {int(row[0]): row[1] for row in facs}
         assert value == au[4] + max(au[6], au[7]) + max(au[9], au[10]) + au[43]
         assert set(au) == {0, *CODED} and au[43] in (0, 1)
+    for path in sorted((unbc / "AAM_landmarks").rglob("*.txt")):
+        points = np.loadtxt(path)
+        assert points.shape == (66, 2) and (points >= 0).all() and (points < [54, 40]).all()
+        # iBUG's order: the inner corners of the eyes are next to each other, above the tip of the nose.
+        assert points[39, 0] < points[30, 0] < points[42, 0] and points[30, 1] > points[[39, 42], 1].max()
 
 
 def test_readers_accept_both(unbc, biovid):
@@ -100,15 +110,12 @@ def test_biovid_layout(biovid):
         assert (biovid / "PartA" / "video" / row["subject_name"] / f"{row['sample_name']}.mp4").is_file()
         header, *lines = (biovid / "OpenFace" / f"{row['sample_name']}.csv").read_text().splitlines()
         assert header.startswith("frame, face_id, timestamp, confidence, success, pose_Tx") and ", x_67, y_0" in header
-        assert "AU45_c" in header and "AU43" not in header and len(lines) == 20
-
-
-def test_names_cannot_collide():
-    specs = plan(UNBC, 25, 40)
-    assert len({(s.subject, s.name) for s in specs}) == 1000
-    specs = plan(BIOVID, 30, 100)
-    assert len({s.name for s in specs}) == 3000
-    assert max(int(s.name[-3:]) for s in specs) == 100 and min(int(s.name[-3:]) for s in specs) == 1
+        names = header.split(", ")
+        assert "AU45_c" in names and "AU43_r" not in names and len(lines) == 20
+        # OpenFace estimates 17 intensities and 18 presences.
+        assert sum(n.endswith("_r") for n in names) == 17 and sum(n.endswith("_c") for n in names) == 18
+        table = np.loadtxt(lines, delimiter=",")
+        assert table.shape == (20, len(names)) and (table[:, 0] == np.arange(1, 21)).all()
 
 
 def test_bytes_do_not_depend_on_order_or_interruption(unbc, tmp_path):
@@ -132,9 +139,55 @@ def test_bytes_do_not_depend_on_order_or_interruption(unbc, tmp_path):
     assert digests(root) == digests(unbc)
 
 
-def test_bytes_do_not_depend_on_the_number_of_processes(biovid, tmp_path):
-    root = simulate(BIOVID, tmp_path / "parallel", jobs=2, **SHORT)
+def test_bytes_do_not_depend_on_the_number_of_processes(biovid, tmp_path, monkeypatch):
+    # Blocks of one or two videos, so that both processes work on the same people.
+    monkeypatch.setattr("repro.data.simulator.blocks._LEAST_FRAMES", 20)
+    told = []
+    root = simulate(BIOVID, tmp_path / "parallel", jobs=2, progress=lambda *now: told.append(now), **SHORT)
     assert digests(root) == digests(biovid)
+    assert told[0] == (0, 200) and told[-1] == (200, 200) and told == sorted(set(told))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_bytes_do_not_depend_on_the_order_of_blocks(unbc, biovid, tmp_path, seed):
+    for domain, options, whole in ((UNBC, SMALL, unbc), (BIOVID, SHORT, biovid)):
+        root = tmp_path / domain.name
+        order = np.random.default_rng(seed).permutation(len(prepare(domain, root, **options)))
+        for subject, sequence in (divmod(int(k), options["videos_per_subject"]) for k in order):
+            simulate_subject(domain, root, subject, sequences=[sequence], **options)
+        assert digests(finish(domain, root, **options)) == digests(whole)
+
+
+def test_progress_counts_frames_and_what_was_there(unbc, tmp_path):
+    lengths = [s.n_frames for s in plan(UNBC, 2, 2, 5, frames=48)]
+    root, told = tmp_path / "counted", []
+    prepare(UNBC, root, **SMALL)
+    simulate_subject(UNBC, root, 0, progress=lambda *now: told.append(now), **SMALL)
+    assert told == [(lengths[0], sum(lengths[:2])), (sum(lengths[:2]), sum(lengths[:2]))]
+    told.clear()
+    simulate(UNBC, root, progress=lambda *now: told.append(now), **SMALL)
+    assert told == [(sum(lengths[:k]), sum(lengths)) for k in (2, 3, 4)]
+    with pytest.raises(ValueError, match=r"sequences must be in 0\.\.1, got \[0, 2\]"):
+        simulate_subject(UNBC, root, 0, sequences=[0, 2], **SMALL)
+
+
+def test_real_counts(tmp_path):
+    real = {"n_subjects": 4, "size": 32}
+    specs = prepare(UNBC, tmp_path, **real)
+    assert [sum(s.n_frames for s in specs if s.subject_index == i) for i in range(4)] == [2134, 1120, 1608, 894]
+    note = json.loads((tmp_path / "SIMULATED.json").read_text())
+    assert note["videos_per_subject"] is None and note["frames"] is None and note["n_frames"] == 5756
+    # The archive's shortest sequence.
+    simulate_subject(UNBC, tmp_path, 3, sequences=[0], **real)
+    shortest = next(s for s in specs if (s.subject_index, s.index) == (3, 0))
+    assert len(list((tmp_path / "Images" / shortest.subject / shortest.name).iterdir())) == 48
+    with pytest.raises(ValueError, match="30 of 31 sequences are missing"):
+        finish(UNBC, tmp_path, **real)
+    with pytest.raises(ValueError, match="another frames, videos_per_subject"):
+        prepare(UNBC, tmp_path, videos_per_subject=8, **real)
+    with pytest.raises(ValueError, match="4 subjects x the real number of videos, more than the 3 x the real"):
+        prepare(UNBC, tmp_path, **{**real, "n_subjects": 3})
+    assert len(prepare(UNBC, tmp_path, **{**real, "n_subjects": 5})) == 39
 
 
 def test_a_dataset_can_grow_but_not_change(unbc, tmp_path):
@@ -163,19 +216,18 @@ def test_numbers_out_of_range_are_named(tmp_path, change):
         simulate(UNBC, tmp_path / "x", **{**SMALL, **change})
 
 
-def test_lengths_follow_the_archive():
-    lengths = np.array([s.n_frames for s in plan(UNBC, 25, 8, frames=225)])
-    # Archive: 48, 225, 683. The median of 200 draws has a standard error of about 7.
-    assert lengths.min() >= 48 and lengths.max() <= 683
-    assert abs(np.median(lengths) - 225) < 30
-
-
 def test_command_line(tmp_path, capsys):
     common = ["biovid", str(tmp_path / "b"), "--subjects", "1", "--videos", "1", "--frames", "4"]
     assert main([*common, "--size", "40"]) == 0
-    assert "1/1 sequences" in capsys.readouterr().err
+    assert "4/4 frames" in capsys.readouterr().err
     assert main([*common, "--size", "64"]) == 2
     assert "another size" in capsys.readouterr().err
+    assert main(["unbc", str(tmp_path / "u"), "--real-counts", "--frames", "99"]) == 2
+    assert "frames=99 was given without videos_per_subject" in capsys.readouterr().err
+    assert main(["unbc", str(tmp_path / "u"), "--real-counts", "--subjects", "26"]) == 2
+    with pytest.raises(SystemExit):
+        main(["biovid", str(tmp_path / "b"), "--real-counts", "--videos", "5"])
+    assert "not allowed with" in capsys.readouterr().err
 
 
 def test_import_is_light_and_leaves_opencv_alone():

@@ -29,6 +29,12 @@ def test_stronger_heat_shows_in_more_faces(tmp_path):
     assert all(len(values) == 138 for values in truth.values()) and len(truth) == 600
 
 
+def test_real_counts_are_replayed(tmp_path):
+    prepare(UNBC, tmp_path, n_subjects=2, seed=1, size=32)
+    truth = true_pspi(tmp_path)
+    assert len(truth) == 17 and sum(map(len, truth.values())) == 2134 + 1120
+
+
 def test_a_folder_without_a_simulation_is_refused(tmp_path):
     with pytest.raises(ValueError, match="SIMULATED.json"):
         true_pspi(tmp_path)
