@@ -1,18 +1,24 @@
-"""Faces: alignment by landmarks, a fixed crop by a detector, and plain resizing.
+"""Faces brought to a square of one size: aligned, followed by a crop, or cut out of one place.
 
-Head motion dominates a distilled image unless faces are brought to a common frame first. With landmarks, each
-frame is moved by a similarity transform (shift, rotation, one scale), which leaves the expression as it is;
-without, a crop is fixed for the whole video, so that the crop itself adds no motion.
+Head motion dominates a distilled image unless faces are brought to a common frame first. How much of it is taken
+out is the mode:
 
-Frames are (T, 3, H, W) uint8 RGB. Landmarks are (T, P, 2), x and y in pixels with (0, 0) at the centre of the
-top left pixel, in the order of the 68-point scheme, or of the 66-point one that lacks the inner corners of
-the mouth.
+* ``align``: each frame is moved by a similarity transform (shift, rotation, one scale) that brings landmarks of the
+  face to one place, eyes level; it leaves the expression as it is;
+* ``crop``: a square of one size follows the face slowly; the head's quick motion, its turns and its scale remain;
+* ``fixed``: the square stays where it is over the whole video, and all motion remains;
+* ``none``: the largest square in the middle of the frame.
+
+A crop finds the face by landmarks if there are any, else by a detector, else it takes the middle of the frame. The
+two frame a face alike: a square from above the brows to below the chin, `FACE_SIDE` distances between the eyes
+wide. What was done is recorded beside the frames as one of `METHODS`.
+
+Frames are (T, 3, H, W) uint8 RGB; landmarks as in :mod:`repro.data.face_landmarks`.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import cv2
 import numpy as np
@@ -20,35 +26,42 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Mode = Literal["align", "crop", "none"]
+from repro.data.face_landmarks import (
+    CANONICAL,
+    FACE_CENTRE,
+    FACE_SIDE,
+    SMOOTHING,
+    FaceError,
+    believable,
+    five_points,
+    similarity,
+    smooth_landmarks,
+)
+from repro.data.face_track import TRUSTED_SHARE, Track, locate
 
-CANONICAL = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, 0.57), (-0.41, 1.15), (0.41, 1.15)])
-"""Centres of the eyes, tip of the nose, corners of the mouth, (5, 2), in distances between the eyes, from the
-point midway between these; rounded from the five-point template that is common in face recognition."""
+__all__ = ["METHODS", "Box", "FaceError", "Method", "Mode", "Prepared", "align", "crop", "follow", "prepare"]
 
-FACE_SIDE = 2.5
-"""Side of the square from above the brows to below the chin, in distances between the eyes."""
+Mode = Literal["auto", "align", "crop", "fixed", "none"]
 
-FACE_CENTRE = (0.0, 0.65)
-"""Centre of that square, on the scale of `CANONICAL`."""
+Method = Literal[
+    "aligned by landmarks",
+    "cropped by landmarks",
+    "cropped by detector",
+    "fixed crop by landmarks",
+    "fixed crop by detector",
+    "centre crop",
+    "centre crop, no face found",
+]
 
-SMOOTHING = 5
-"""Frames of the moving average over landmarks: 0.2 s at 25 fps, short against an expression's rise."""
-
-_CASCADE = "haarcascade_frontalface_default.xml"
-
-N_DETECTIONS = 9
-"""Frames of a video on which the detector is run."""
-
-DETECTION_SIDE = 240
-"""The smaller side of the shrunk frames that the detector sees: its cost grows with pixels."""
-
-DETECTION_SHIFT = 0.06
-"""The detector's square often ends at the lips or chin: it is moved down by this share of its size."""
+METHODS: tuple[Method, ...] = get_args(Method)
+"""How a face can have been found. The last one is what a crop ends in; the one before was asked for."""
 
 
-class FaceError(ValueError):
-    """No face can be found or aligned; the message says what to do instead."""
+class Prepared(NamedTuple):
+    """Frames of a face, (T, 3, size, size) uint8, and how they were made."""
+
+    frames: Tensor
+    method: Method
 
 
 class Box(NamedTuple):
@@ -61,54 +74,60 @@ class Box(NamedTuple):
 
 def prepare(
     frames: Tensor,
-    landmarks: NDArray[np.float32] | None,
+    landmarks: NDArray[np.floating] | None,
     *,
     size: int,
-    mode: Mode = "align",
+    mode: Mode = "auto",
     margin: float = 0.1,
-) -> Tensor:
+) -> Prepared:
     """Bring the face of a video to a square of one size.
 
     Parameters
     ----------
     frames : Tensor, (T, 3, H, W) uint8
     landmarks : ndarray, (T, 66 or 68, 2), or None
-        Used by ``mode="align"`` only.
+        In pixels; NaN in frames without. Frames whose landmarks cannot be a face's are interpolated.
     size : int
         Height and width of the result in pixels.
-    mode : {"align", "crop", "none"}
-        See `align` and `crop`; "none" takes the largest square in the middle of the frame.
+    mode : {"auto", "align", "crop", "fixed", "none"}
+        See the module; "auto" aligns if `TRUSTED_SHARE` of the frames have landmarks, else it is "crop".
     margin : float
-        Room around the face on each side, as a share of its size; not for "none".
+        Room around the face on each side, as a share of its size; negative crops closer. Not for "none", nor
+        where no face is found.
 
     Returns
     -------
-    Tensor, (T, 3, size, size) uint8
+    Prepared
 
     Raises
     ------
     FaceError
-        If no face can be found or aligned.
+        If faces shall be aligned and there are no landmarks to do it by.
     ValueError
         If a shape, type or option is wrong.
     """
-    if mode == "align":
-        if landmarks is None:
-            raise FaceError("there are no landmarks to align faces by; use mode='crop' or mode='none'")
-        return align(frames, landmarks, size=size, margin=margin)
-    if mode == "crop":
-        return crop(frames, crop_box(frames, margin=margin), size)
-    if mode != "none":
-        raise ValueError(f"mode {mode!r} is not one of 'align', 'crop', 'none'")
-    _check_frames(frames)
-    height, width = frames.shape[-2:]
-    side = min(height, width)
-    return crop(frames, Box((width - side) // 2, (height - side) // 2, side), size)
+    _check(frames, size, margin)
+    if mode not in get_args(Mode):
+        raise ValueError(f"mode {mode!r} is not one of {', '.join(map(repr, get_args(Mode)))}")
+    if mode == "align" and landmarks is None:
+        raise FaceError("there are no landmarks to align faces by; use mode='auto', 'crop' or 'none'")
+    if landmarks is not None and (mode == "align" or (mode == "auto" and _share(frames, landmarks) >= TRUSTED_SHARE)):
+        return Prepared(align(frames, landmarks, size=size, margin=margin), "aligned by landmarks")
+    if mode == "none":
+        return Prepared(crop(frames, _middle(frames), size), "centre crop")
+    track = locate(frames, landmarks)
+    if track is None:
+        return Prepared(crop(frames, _middle(frames), size), "centre crop, no face found")
+    if mode == "fixed":
+        method: Method = "fixed crop by landmarks" if track.by == "landmarks" else "fixed crop by detector"
+        return Prepared(crop(frames, _box(frames, track, margin), size), method)
+    method = "cropped by landmarks" if track.by == "landmarks" else "cropped by detector"
+    return Prepared(follow(frames, track, size=size, margin=margin), method)
 
 
 def align(
     frames: Tensor,
-    landmarks: NDArray[np.float32],
+    landmarks: NDArray[np.floating],
     *,
     size: int = 64,
     margin: float = 0.1,
@@ -116,9 +135,9 @@ def align(
 ) -> Tensor:
     """Move each frame so that eyes, nose and mouth lie where they lie in a canonical face.
 
-    Landmarks that are missing in some frames are interpolated in time, then smoothed by a moving average: a
-    transform that jitters would write motion into the video. The transform of a frame is the similarity that
-    fits the five points of `CANONICAL` best in the least-squares sense.
+    Landmarks that are missing or absurd in some frames are interpolated in time, then smoothed by a moving
+    average: a transform that jitters would write motion into the video. The transform of a frame is the
+    similarity that fits the five points of `CANONICAL` best in the least-squares sense.
 
     Parameters
     ----------
@@ -140,139 +159,49 @@ def align(
     Raises
     ------
     FaceError
-        If no frame has landmarks, or points coincide.
+        If no frame has landmarks of a face.
     ValueError
         If a shape, type or option is wrong.
     """
-    _check_frames(frames)
-    if size < 1 or not margin > -0.5:
-        raise ValueError(f"size must be at least 1 and margin above -0.5, got {size} and {margin}")
-    points = smooth_landmarks(landmarks, smoothing)
-    if len(points) != len(frames):
-        raise ValueError(f"{len(frames)} frames, but landmarks of {len(points)}; give landmarks[:{len(frames)}]")
+    _check(frames, size, margin)
+    points = smooth_landmarks(believable(landmarks, (len(frames), *frames.shape[-2:])), smoothing)
     scale = size / (FACE_SIDE * (1 + 2 * margin))
     # Pixel centres are whole numbers: a square of `size` pixels reaches from -1/2 to size - 1/2.
     target = (CANONICAL - FACE_CENTRE) * scale + (size - 1) / 2
-    transforms = similarity(_five_points(points), target)
-    result = torch.empty((len(frames), 3, size, size), dtype=torch.uint8)
-    for index, transform in enumerate(transforms):
-        _store(result[index], _warp(_image(frames[index]), transform, size))
-    return result
+    return _warp_all(frames, similarity(five_points(points), target), size)
 
 
-def smooth_landmarks(landmarks: NDArray[np.floating], window: int = SMOOTHING) -> NDArray[np.float64]:
-    """Interpolate landmarks in frames without them, and average them over time.
+def follow(frames: Tensor, track: Track, *, size: int, margin: float = 0.1) -> Tensor:
+    """Cut a square of one size around the face out of every frame and resize it.
 
-    Parameters
-    ----------
-    landmarks : ndarray, (T, P, 2)
-        In pixels; a frame with any value that is not finite counts as a frame without landmarks.
-    window : int
-        Frames of the moving average, odd. At the ends it holds the frames that there are.
-
-    Returns
-    -------
-    ndarray, (T, P, 2) float64
-        Before the first and after the last frame with landmarks, theirs.
-
-    Raises
-    ------
-    FaceError
-        If no frame has landmarks.
-    ValueError
-        If the shape is wrong or `window` is not odd and positive.
-    """
-    points = np.asarray(landmarks, dtype=np.float64)
-    if points.ndim != 3 or points.shape[1] not in (66, 68) or points.shape[2] != 2:
-        raise ValueError(f"landmarks must be (T, 66 or 68, 2), got {points.shape}")
-    if window < 1 or window % 2 == 0:
-        raise ValueError(f"the smoothing window must be odd and positive, got {window}")
-    known = np.isfinite(points).all(axis=(1, 2))
-    if not known.any():
-        raise FaceError(f"none of {len(points)} frames has landmarks; use mode='crop' or mode='none'")
-    times = np.arange(len(points))
-    flat = points.reshape(len(points), -1)
-    filled = np.stack([np.interp(times, times[known], column[known]) for column in flat.T], axis=1)
-    reach = window // 2
-    first, last = np.maximum(times - reach, 0), np.minimum(times + reach + 1, len(points))
-    sums = np.concatenate([np.zeros((1, filled.shape[1])), np.cumsum(filled, axis=0)])
-    return ((sums[last] - sums[first]) / (last - first)[:, None]).reshape(points.shape)
-
-
-def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fit similarity transforms of the plane by least squares, without reflection.
-
-    With points as complex numbers the transform is ``z -> a z + b``, and a is a linear regression.
-
-    Parameters
-    ----------
-    source : ndarray, (T, N, 2)
-    target : ndarray, (N, 2)
-
-    Returns
-    -------
-    ndarray, (T, 2, 3)
-        Matrices that take ``(x, y, 1)`` of the source to the target.
-
-    Raises
-    ------
-    FaceError
-        If all points of a source coincide.
-    """
-    z = source[..., 0] + 1j * source[..., 1]
-    w = target[..., 0] + 1j * target[..., 1]
-    centred = z - z.mean(axis=1, keepdims=True)
-    spread = (np.abs(centred) ** 2).sum(axis=1)
-    if not (spread > 1e-6).all():
-        raise FaceError(f"the landmarks of frame {int(np.argmin(spread))} are all at one point; remove them")
-    a = (centred.conj() * (w - w.mean())).sum(axis=1) / spread
-    b = w.mean() - a * z.mean(axis=1)
-    return np.stack([np.stack([a.real, -a.imag, b.real], axis=1), np.stack([a.imag, a.real, b.imag], axis=1)], axis=1)
-
-
-def crop_box(frames: Tensor, *, margin: float = 0.1) -> Box:
-    """Find one square for the whole video by OpenCV's cascade of Haar features for frontal faces.
-
-    The detector is run on a few frames over the video; the largest face of each counts, and the median of
-    these.
+    The square is not rounded to pixels, which would make the face tremble.
 
     Parameters
     ----------
     frames : Tensor, (T, 3, H, W) uint8
+    track : Track
+        As `repro.data.face_track.locate` returns it.
+    size : int
+        Height and width of the result in pixels.
     margin : float
-        Room around the detected face on each side, as a share of its size.
+        Room around the face on each side, as a share of its size; negative crops closer.
 
     Returns
     -------
-    Box
+    Tensor, (T, 3, size, size) uint8
+        Where the source ends, its edge is repeated.
 
     Raises
     ------
-    FaceError
-        If no face is found in any of the frames.
+    ValueError
+        If a shape, type or option is wrong.
     """
-    _check_frames(frames)
-    detector = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / _CASCADE))
-    shrink = max(1.0, min(frames.shape[-2:]) / DETECTION_SIDE)
-    smallest = max(16, int(min(frames.shape[-2:]) / shrink) // 8)
-    found = []
-    for index in np.unique(np.linspace(0, len(frames) - 1, N_DETECTIONS).round().astype(int)):
-        grey = cv2.cvtColor(_image(frames[index]), cv2.COLOR_RGB2GRAY)
-        grey = cv2.resize(grey, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
-        boxes = detector.detectMultiScale(
-            cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest)
-        )
-        if len(boxes):
-            found.append(max(boxes, key=lambda box: int(box[2])))
-    if not found:
-        raise FaceError(
-            f"no frontal face found in {min(len(frames), N_DETECTIONS)} of {len(frames)} frames; give "
-            "landmarks (mode='align'), or use mode='none' on videos that show little but the face"
-        )
-    x, y, width, height = np.median(np.array(found), axis=0) * shrink
-    side = width * (1 + 2 * margin)
-    centre_x, centre_y = x + width / 2, y + (0.5 + DETECTION_SHIFT) * height
-    return Box(round(centre_x - side / 2), round(centre_y - side / 2), max(1, round(side)))
+    _check(frames, size, margin)
+    scale = size / (track.side * (1 + 2 * margin))
+    transforms = np.zeros((len(frames), 2, 3))
+    transforms[:, 0, 0] = transforms[:, 1, 1] = scale
+    transforms[:, :, 2] = (size - 1) / 2 - scale * track.centres
+    return _warp_all(frames, transforms, size)
 
 
 def crop(frames: Tensor, box: Box, size: int) -> Tensor:
@@ -295,11 +224,11 @@ def crop(frames: Tensor, box: Box, size: int) -> Tensor:
     ValueError
         If the box does not touch the frame, or a shape or type is wrong.
     """
-    _check_frames(frames)
+    _check(frames, size, 0.0)
     height, width = frames.shape[-2:]
     right, bottom = box.x + box.size, box.y + box.size
-    if size < 1 or box.size < 1 or box.x >= width or box.y >= height or right <= 0 or bottom <= 0:
-        raise ValueError(f"cannot crop {box} out of frames of {width} x {height} to size {size}")
+    if box.size < 1 or box.x >= width or box.y >= height or right <= 0 or bottom <= 0:
+        raise ValueError(f"cannot crop {box} out of frames of {width} x {height}")
     before_x, before_y = max(0, -box.x), max(0, -box.y)
     after_x, after_y = max(0, right - width), max(0, bottom - height)
     inside = frames[..., max(0, box.y) : bottom, max(0, box.x) : right]
@@ -311,10 +240,39 @@ def crop(frames: Tensor, box: Box, size: int) -> Tensor:
     return result
 
 
-def _five_points(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the points of `CANONICAL`, (T, 5, 2); their numbers are the same in both schemes."""
-    eyes = points[:, 36:42].mean(axis=1), points[:, 42:48].mean(axis=1)
-    return np.stack([*eyes, points[:, 30], points[:, 48], points[:, 54]], axis=1)
+def _share(frames: Tensor, landmarks: NDArray[np.floating]) -> float:
+    """Return the share of frames whose landmarks can be a face's."""
+    return float(np.isfinite(believable(landmarks, (len(frames), *frames.shape[-2:]))).all(axis=(1, 2)).mean())
+
+
+def _middle(frames: Tensor) -> Box:
+    height, width = frames.shape[-2:]
+    side = min(height, width)
+    return Box((width - side) // 2, (height - side) // 2, side)
+
+
+def _box(frames: Tensor, track: Track, margin: float) -> Box:
+    """Return the one square of a track: around its median, which a short absence does not move."""
+    side = max(1, round(track.side * (1 + 2 * margin)))
+    x, y = (round(float(v) + 0.5 - side / 2) for v in np.median(track.centres, axis=0))
+    return Box(x, y, side)
+
+
+def _warp_all(frames: Tensor, transforms: NDArray[np.float64], size: int) -> Tensor:
+    """Warp each frame by its similarity transform (2, 3); only the part that is seen is read."""
+    height, width = frames.shape[-2:]
+    corners = np.array([(-0.5, -0.5), (size - 0.5, -0.5), (-0.5, size - 0.5), (size - 0.5, size - 0.5)])
+    result = torch.empty((len(frames), 3, size, size), dtype=torch.uint8)
+    for index, transform in enumerate(transforms):
+        seen = np.linalg.solve(transform[:, :2], (corners - transform[:, 2]).T)
+        low = np.floor(seen.min(axis=1)).astype(int) - 1
+        high = np.ceil(seen.max(axis=1)).astype(int) + 2
+        x, y = np.clip(low, 0, (width - 1, height - 1))
+        right, bottom = np.clip(high, (x + 1, y + 1), (width, height))
+        part = transform.copy()
+        part[:, 2] += transform[:, :2] @ (x, y)
+        _store(result[index], _warp(_image(frames[index, :, y:bottom, x:right]), part, size))
+    return result
 
 
 def _warp(image: np.ndarray, transform: NDArray[np.float64], size: int) -> np.ndarray:
@@ -339,6 +297,8 @@ def _store(frame: Tensor, image: np.ndarray) -> None:
     frame.copy_(torch.from_numpy(image).permute(2, 0, 1))
 
 
-def _check_frames(frames: Tensor) -> None:
-    if frames.ndim != 4 or frames.shape[1] != 3 or frames.dtype != torch.uint8 or not len(frames):
-        raise ValueError(f"frames must be (T, 3, H, W) uint8 with T > 0, got {tuple(frames.shape)} {frames.dtype}")
+def _check(frames: Tensor, size: int, margin: float) -> None:
+    if frames.ndim != 4 or frames.shape[1] != 3 or frames.dtype != torch.uint8 or not frames.numel():
+        raise ValueError(f"frames must be (T, 3, H, W) uint8 and not empty, got {tuple(frames.shape)} {frames.dtype}")
+    if size < 1 or not -0.5 < margin < np.inf:
+        raise ValueError(f"size must be at least 1 and margin above -0.5, got {size} and {margin}")

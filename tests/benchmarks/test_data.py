@@ -1,4 +1,4 @@
-"""How fast datasets open, videos decode and faces align."""
+"""How fast datasets open, videos decode, and faces are found, cropped and aligned."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from repro.data import faces, open_dataset
+from repro.data.simulator import BIOVID, plan
+from repro.data.simulator.actor import Actor
 from repro.data.video import decode
 
 
@@ -47,8 +49,32 @@ def test_decode(benchmark, film):
     assert benchmark(decode, film).decoded == 138
 
 
-def test_align(benchmark):
-    frames = torch.randint(0, 256, (138, 3, 240, 320), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    random = np.random.default_rng(0)
-    landmarks = np.tile(random.normal((160, 120), 30, (68, 2)), (138, 1, 1))
-    assert benchmark(faces.align, frames, landmarks, size=224).shape == (138, 3, 224, 224)
+@pytest.fixture(scope="module", params=[128, 512], ids=["128 px", "512 px"])
+def person(request):
+    """A simulated person at two sizes of the frame: 60 frames, (60, 3, H, W) uint8, and landmarks (60, 68, 2)."""
+    actor = Actor(BIOVID, 0, 0, 128)
+    spec = plan(BIOVID, 1, 1, frames=60)[0]
+    script, shot = actor.script(spec), actor.shot(spec)
+    images = actor.person.render(script.performance, shot.background, shot.pose)
+    frames = torch.from_numpy(np.stack([shot.expose(image) for image in images])[..., ::-1].copy()).permute(0, 3, 1, 2)
+    factor = request.param // 128
+    frames = frames.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    return frames, (actor.landmarks(script, shot) + 0.5) * factor - 0.5
+
+
+@pytest.mark.benchmark(group="faces, 60 frames to 64 x 64")
+@pytest.mark.parametrize(
+    ("mode", "method"),
+    [
+        ("align", "aligned by landmarks"),
+        ("crop", "cropped by landmarks"),
+        ("crop", "cropped by detector"),
+        ("fixed", "fixed crop by detector"),
+    ],
+)
+def test_faces(benchmark, person, mode, method):
+    frames, landmarks = person
+    marks = landmarks if method.endswith("landmarks") else None
+    assert benchmark(faces.prepare, frames, marks, size=64, mode=mode).method == method
+    if benchmark.stats is not None:
+        benchmark.extra_info["frames_per_second"] = len(frames) / benchmark.stats.stats.min
