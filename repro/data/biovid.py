@@ -7,7 +7,8 @@ Layout, relative to the root, which may be the folder above ``PartA`` or ``PartA
     OpenFace/**/071309_w_21-BL1-081.csv              optional, beside or in PartA; or anywhere, by an option
 
 A record is a video and its label is the level of heat: BL1, PA1 .. PA4 are 0 .. 4. The number of frames is
-what each file says: derivatives of the dataset are shorter.
+what each file says: derivatives of the dataset are shorter. Links are followed, out of the root too: see
+`repro.data.links`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
-from repro.data.files import Digest, few, file_size, list_folder, read_bytes, unavailable
+from repro.data.files import Digest, few, file_size, read_bytes, unavailable
+from repro.data.links import broken_links, list_linked, walk_files
 from repro.data.schema import DataError, Dataset, DatasetUnavailable, Exclusion, VideoRecord
 from repro.data.video import probe
 from repro.data.video_file import VideoFileRecord
@@ -47,6 +50,8 @@ HOLDOUT = tuple(
 )
 """Subjects that the dataset's owners propose to hold out for tests (26)."""
 
+Split = Literal["all", "development", "holdout"]
+
 _SUFFIXES = (".mp4", ".avi", ".mkv")
 _NAME = re.compile(r"(?P<subject>\d{6}_[mw]_\d+)-(?P<level>[A-Z]+\d)-(?P<number>\d{3})")
 _COLUMNS = ("subject_name", "class_id", "class_name", "sample_name")
@@ -62,6 +67,7 @@ def open_biovid(
     strict: bool = True,
     *,
     exclude_nonreactive: bool = False,
+    split: Split = "all",
     openface: str | os.PathLike[str] | None = None,
 ) -> Dataset:
     """Open Part A.
@@ -74,6 +80,9 @@ def open_biovid(
         See `Dataset`.
     exclude_nonreactive : bool
         Whether to leave out the subjects in `NONREACTIVE`; the ledger then names them.
+    split : {"all", "development", "holdout"}
+        All subjects, those that the owners propose for training, or the others, in `HOLDOUT`; the ledger names those
+        left out.
     openface : path, optional
         Folder of OpenFace's CSV files, named as the videos, at any depth. A folder ``OpenFace`` beside or in
         ``PartA`` is found without it.
@@ -90,14 +99,18 @@ def open_biovid(
         If `root` is not Part A, or `openface` is no folder with CSV files.
     DataError
         If `strict` and a file is damaged or contradicts another.
+    ValueError
+        If there is no such split.
     """
+    if split not in get_args(Split):
+        raise ValueError(f"split {split!r} is none of {', '.join(map(repr, get_args(Split)))}")
     base = Path(root)
     part = base / "PartA" if (base / "PartA").is_dir() else base
     folder = part / "video"
     if not folder.is_dir():
         raise unavailable("biovid", base, _EXPECTED, _OBTAIN)
     reader = _Reader(part, strict, _landmark_files(part, openface))
-    records = list(reader.read(NONREACTIVE if exclude_nonreactive else ()))
+    records = list(reader.read(exclude_nonreactive, split))
     if not records and not reader.excluded:
         raise unavailable("biovid", base, _EXPECTED, _OBTAIN)
     return Dataset(
@@ -112,7 +125,16 @@ def open_biovid(
     )
 
 
-def _landmark_files(part: Path, given: str | os.PathLike[str] | None) -> dict[str, str] | None:
+def _left_out(subject: str, exclude_nonreactive: bool, split: Split) -> str | None:
+    """Return why a subject is left out by the options, or None."""
+    if exclude_nonreactive and subject in NONREACTIVE:
+        return "shows no reaction to the heat: left out by exclude_nonreactive"
+    if split != "all" and (subject in HOLDOUT) != (split == "holdout"):
+        return f"is {'held out' if subject in HOLDOUT else 'not held out'}: left out by split={split!r}"
+    return None
+
+
+def _landmark_files(part: Path, given: str | os.PathLike[str] | None) -> dict[str, list[str]] | None:
     """Map the videos' names to OpenFace's files; None if there is no folder of these."""
     if given is not None:
         candidates = [Path(given)]
@@ -120,7 +142,9 @@ def _landmark_files(part: Path, given: str | os.PathLike[str] | None) -> dict[st
         candidates = [folder / "OpenFace" for folder in (part, part.parent) if (folder / "OpenFace").is_dir()]
     if not candidates:
         return None
-    files = {path.stem: str(path) for path in sorted(candidates[0].rglob("*.csv")) if path.name[0] != "."}
+    files: dict[str, list[str]] = {}
+    for path in walk_files(candidates[0], ".csv") if candidates[0].is_dir() else ():
+        files.setdefault(Path(path).stem, []).append(path)
     if not files:
         raise DatasetUnavailable(
             f"{candidates[0]}: no CSV files of OpenFace in this folder; run FeatureExtraction -f VIDEO "
@@ -132,32 +156,51 @@ def _landmark_files(part: Path, given: str | os.PathLike[str] | None) -> dict[st
 class _Reader:
     """Reads the videos one after another and keeps the ledger, the notes and the digest."""
 
-    def __init__(self, part: Path, strict: bool, landmark_files: dict[str, str] | None) -> None:
+    def __init__(self, part: Path, strict: bool, landmark_files: dict[str, list[str]] | None) -> None:
         self.part = part
         self.strict = strict
         self.landmark_files = landmark_files
         self.excluded: list[Exclusion] = []
         self.digest = Digest()
         self.samples = self._read_samples()
+        self.skipped: set[str] = set()
         self._seen: set[str] = set()
         self._unmarked: list[str] = []
 
-    def read(self, left_out: tuple[str, ...]) -> Iterator[VideoRecord]:
+    def read(self, exclude_nonreactive: bool, split: Split) -> Iterator[VideoRecord]:
         """Yield the records of all subjects in the order of their names."""
-        for subject in list_folder(self.part / "video")[0]:
-            if subject.name in left_out:
-                reason = "shows no reaction to the heat: left out by exclude_nonreactive"
+        folders, files = self._list("video", self.part / "video")
+        for error in broken_links(files):
+            self._leave_out("subject", "video", error)
+        for subject in folders:
+            reason = _left_out(subject.name, exclude_nonreactive, split)
+            if reason is not None:
+                self.skipped.add(subject.name)
                 self.excluded.append(Exclusion("subject", subject.name, reason))
                 continue
-            for entry in list_folder(subject.path)[1]:
-                if Path(entry.name).suffix.lower() not in _SUFFIXES:
-                    continue
+            entries = self._list(subject.name, subject)[1]
+            videos = [entry for entry in entries if Path(entry.name).suffix.lower() in _SUFFIXES]
+            if not videos:
+                error = DataError(f"{subject.path}: no videos; copy the folder again, or remove it")
+                self._leave_out("subject", subject.name, error)
+            for entry in videos:
                 try:
                     yield self._video(subject.name, entry)
                 except DataError as error:
-                    if self.strict:
-                        raise
-                    self.excluded.append(Exclusion("video", f"{subject.name}/{entry.name}", str(error)))
+                    self._leave_out("video", f"{subject.name}/{entry.name}", error)
+
+    def _list(self, name: str, path: str | os.PathLike[str]) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+        """Return folders and files in a folder."""
+        try:
+            return list_linked(path)
+        except DataError as error:
+            self._leave_out("folder", name, error)
+            return [], []
+
+    def _leave_out(self, what: str, file: str, error: DataError) -> None:
+        if self.strict:
+            raise error
+        self.excluded.append(Exclusion(what, file, str(error)))
 
     def notes(self) -> list[Exclusion]:
         """Return what is remarkable after all videos were read."""
@@ -165,9 +208,8 @@ class _Reader:
         if self._unmarked:
             reason = f"{len(self._unmarked)} videos have no file of landmarks, kept: {few(self._unmarked)}"
             rows.append(Exclusion("video", "OpenFace", reason))
-        left_out = {row.file for row in self.excluded if row.what == "subject"}
         listed = self.samples or {}
-        absent = sorted(name for name in listed if name not in self._seen and listed[name][0] not in left_out)
+        absent = sorted(name for name in listed if name not in self._seen and listed[name][0] not in self.skipped)
         if absent:
             reason = f"{len(absent)} of the videos that it lists are not there: {few(absent)}"
             rows.append(Exclusion("video", "starting_point/samples.csv", reason))
@@ -205,12 +247,14 @@ class _Reader:
         """Return the file with a video's landmarks, "" if it has none, None if the dataset has none."""
         if self.landmark_files is None:
             return None
-        path = self.landmark_files.get(name, "")
-        if path:
-            self.digest.file(f"OpenFace/{name}.csv", path)
-        else:
+        paths = self.landmark_files.get(name, [])
+        if len(paths) > 1:
+            raise DataError(f"{paths[0]}: {paths[1]} has landmarks of the same video; keep one of them")
+        if not paths:
             self._unmarked.append(name)
-        return path
+            return ""
+        self.digest.file(f"OpenFace/{name}.csv", paths[0])
+        return paths[0]
 
     def _compare(self, path: str, name: str, subject: str, level: int) -> None:
         """Compare what a video's name says with samples.csv, if there is one."""
@@ -266,5 +310,10 @@ def _parse_rows(path: Path) -> dict[str, tuple[str, int]]:
             if not name or name in samples:
                 found = f"{name} is listed before" if name else "no sample_name"
                 raise DataError(f"{path}: line {rows.line_num}: {found}; copy the file again, or remove it")
+            if _NAME.fullmatch(name) is None:
+                raise DataError(
+                    f"{path}: line {rows.line_num}: sample_name {name[:60]!r} is no name such as 071309_w_21-BL1-081; "
+                    "copy the file again, or remove it"
+                )
             samples[name] = row["subject_name"], CLASSES.index(level)
     return samples

@@ -13,6 +13,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ N_LANDMARKS = 68
 
 POSE = ("pose_Tx", "pose_Ty", "pose_Tz", "pose_Rx", "pose_Ry", "pose_Rz")
 """Position of the head in millimetres and its rotation in radians, in the camera's coordinates."""
+
+MAX_INTENSITY = 5.0
+"""Largest intensity of an action unit."""
 
 _MAX_VALUE = 1e9
 _ACTION_UNIT = re.compile(r"AU(\d+)_([rc])")
@@ -77,8 +81,9 @@ def read_openface(path: str | os.PathLike[str], *, n_frames: int | None = None) 
     Raises
     ------
     DataError
-        If the file is missing, has no rows, lacks a column, holds something else than numbers, or numbers a
-        frame that the video does not have.
+        If the file is missing, has no rows, lacks a column, holds something else than numbers, numbers a frame that
+        the video does not have, goes back in time, has a face twice in a frame, or says that a face was found
+        where values are missing or out of range.
     """
     names, table = _read_table(path)
     column = {name: index for index, name in enumerate(names)}
@@ -89,6 +94,8 @@ def read_openface(path: str | os.PathLike[str], *, n_frames: int | None = None) 
             f"{path}: no column {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}; run "
             "OpenFace's FeatureExtraction with -2Dfp (and -pose -aus)"
         )
+    units = {match.groups(): name for name in names if (match := _ACTION_UNIT.fullmatch(name))}
+    _check_values(path, table, column, points, units)
     table = _by_frame(path, table, column, n_frames)
     success = table[:, column["success"]] == 1
     table[~success, :] = np.nan
@@ -96,7 +103,6 @@ def read_openface(path: str | os.PathLike[str], *, n_frames: int | None = None) 
     def take(*wanted: str) -> NDArray[np.float32]:
         return table[:, [column[name] for name in wanted]].astype(np.float32)
 
-    units = {match.groups(): name for name in names if (match := _ACTION_UNIT.fullmatch(name))}
     return OpenFace(
         landmarks=take(*points).reshape(-1, N_LANDMARKS, 2),
         pose=take(*POSE) if all(name in column for name in POSE) else None,
@@ -117,6 +123,9 @@ def _read_table(path: str | os.PathLike[str]) -> tuple[list[str], NDArray[np.flo
     if len(rows) < 2:
         raise DataError(f"{path}: no rows; run OpenFace on the video again")
     names = [name.strip() for name in rows[0]]
+    repeated = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    if repeated:
+        raise DataError(f"{path}: several columns {', '.join(repeated[:3])}; run OpenFace on the video again")
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
             raise DataError(
@@ -135,6 +144,31 @@ def _read_table(path: str | os.PathLike[str]) -> tuple[list[str], NDArray[np.flo
     return names, table
 
 
+def _check_values(
+    path: str | os.PathLike[str],
+    table: NDArray[np.float64],
+    column: dict[str, int],
+    points: list[str],
+    units: dict[tuple[str | Any, ...], str],
+) -> None:
+    """Check that rows with a face have all landmarks, and values in their range."""
+    success = table[:, column["success"]]
+    if not np.isin(success, (0, 1)).all():
+        raise DataError(f"{path}: success is neither 0 nor 1 in a row; run OpenFace on the video again")
+    found = table[success == 1]
+    largest = {"confidence": 1.0} | {name: 1.0 if kind == "c" else MAX_INTENSITY for (_, kind), name in units.items()}
+    for name in (*largest, *points):
+        values = found[:, column[name]]
+        low, high = (0.0, largest[name]) if name in largest else (-_MAX_VALUE, _MAX_VALUE)
+        wrong = np.flatnonzero(~((values >= low) & (values <= high)))
+        if len(wrong):
+            frame = found[wrong[0], column["frame"]]
+            raise DataError(
+                f"{path}: {name} is {values[wrong[0]]:g} in frame {frame:g}, where a face was found; run OpenFace on "
+                "the video again"
+            )
+
+
 def _by_frame(
     path: str | os.PathLike[str], table: NDArray[np.float64], column: dict[str, int], n_frames: int | None
 ) -> NDArray[np.float64]:
@@ -150,8 +184,26 @@ def _by_frame(
             f"{path}: frame numbers {numbers.min():g}..{numbers.max():g} are not in 1..{count or 'the length'}, or "
             "too many; run OpenFace on this very video again"
         )
+    _check_order(path, numbers, table[:, column["face_id"]] if "face_id" in column else np.zeros(len(numbers)))
     result = np.full((count, table.shape[1]), np.nan)
     # In the order of confidence, so that the most confident row of a frame is written last.
     order = np.lexsort((table[:, column["confidence"]], table[:, column["success"]]))
     result[numbers[order].astype(int) - 1] = table[order]
     return result
+
+
+def _check_order(path: str | os.PathLike[str], numbers: NDArray[np.float64], faces: NDArray[np.float64]) -> None:
+    """Check that frames do not go back in time and that no face is in a frame twice."""
+    back = np.flatnonzero(np.diff(numbers) < 0)
+    if len(back):
+        raise DataError(
+            f"{path}: frame {numbers[back[0] + 1]:g} comes after frame {numbers[back[0]]:g}; the file was put together "
+            "or damaged, run OpenFace on the video again"
+        )
+    rows, counts = np.unique(np.stack([numbers, faces], axis=1), axis=0, return_counts=True)
+    if (counts > 1).any():
+        frame, face = rows[counts > 1][0]
+        raise DataError(
+            f"{path}: face {face:g} is in frame {frame:g} more than once; the file was put together or damaged, run "
+            "OpenFace on the video again"
+        )

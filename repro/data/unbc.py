@@ -9,7 +9,8 @@ Layout, relative to the root (each of the four folders may be nested once more i
     empty Sequence_Labels/{AFF,OPR,SEN,VAS}/042-ll042/ll042t1aaaff.txt        one number
 
 ``Frame_Labels`` is also met inside ``Sequence_Labels``. Images and PSPI are required, the others are
-optional. A record is a sequence; its subject is the folder's name, since two subjects share their initials.
+optional. A record is a sequence; its subject is the folder's name, since two subjects share their initials. Links are
+followed, out of the root too: see `repro.data.links`.
 """
 
 from __future__ import annotations
@@ -30,28 +31,28 @@ from repro.data.files import (
     Digest,
     few,
     file_size,
-    list_folder,
     names_ending,
     png_size,
     read_bytes,
     read_png,
     unavailable,
 )
+from repro.data.links import broken_links, list_linked
 from repro.data.schema import DataError, Dataset, Exclusion, VideoRecord
 from repro.data.unbc_labels import (
     MAX_PSPI,
     N_LANDMARKS,
     is_blank,
     parse_facs,
-    parse_number,
     parse_points,
     parse_pspi,
+    parse_rating,
     pspi,
 )
 from repro.data.video import MAX_BYTES, VideoWarning
 
-RATINGS = ("AFF", "OPR", "SEN", "VAS")
-"""Self-reports and observer's rating of a whole sequence."""
+RATINGS = {"AFF": 15.0, "OPR": 5.0, "SEN": 15.0, "VAS": 10.0}
+"""Self-reports and observer's rating of a whole sequence, each with its largest value; the smallest is 0."""
 
 _EXPECTED = "the root of the UNBC-McMaster archive, with Images/<subject>/<sequence>/*.png and Frame_Labels/PSPI/"
 _OBTAIN = (
@@ -149,7 +150,7 @@ def open_unbc(root: str | os.PathLike[str], strict: bool = True) -> Dataset:
         If `strict` and a file is damaged, missing or contradicts another.
     """
     base = Path(root)
-    folders = _locate(base)
+    folders = locate(base)
     if "Images" not in folders or "PSPI" not in folders:
         raise unavailable("unbc", base, _EXPECTED, _OBTAIN)
     reader = _Reader(base, folders, strict)
@@ -183,7 +184,7 @@ def _unnested(folder: Path) -> Path | None:
     return inner if inner.is_dir() else folder
 
 
-def _locate(root: Path) -> dict[str, Path]:
+def locate(root: Path) -> dict[str, Path]:
     """Find the folders of images, landmarks and labels in the variants that are met."""
     found: dict[str, Path] = {}
     for name in ("Images", "AAM_landmarks"):
@@ -219,15 +220,28 @@ class _Reader:
 
     def read(self) -> Iterator[VideoRecord]:
         """Yield the records of all subjects and sequences in the order of their names."""
-        for subject in list_folder(self.folders["Images"])[0]:
-            for sequence in list_folder(subject.path)[0]:
-                video = f"{subject.name}/{sequence.name}"
+        for subject in self._folders("subject", self.folders["Images"]):
+            for sequence in self._folders("sequence", self.folders["Images"] / subject):
                 try:
-                    yield self._sequence(subject.name, sequence.name)
+                    yield self._sequence(subject, sequence)
                 except DataError as error:
-                    if self.strict:
-                        raise
-                    self.excluded.append(Exclusion("sequence", video, str(error)))
+                    self._leave_out("sequence", f"{subject}/{sequence}", error)
+
+    def _folders(self, what: str, path: Path) -> list[str]:
+        """Return the names of the folders in a folder."""
+        try:
+            folders, files = list_linked(path)
+        except DataError as error:
+            self._leave_out(what, path.name, error)
+            return []
+        for broken in broken_links(files):
+            self._leave_out(what, path.name, broken)
+        return [entry.name for entry in folders]
+
+    def _leave_out(self, what: str, file: str, error: DataError) -> None:
+        if self.strict:
+            raise error
+        self.excluded.append(Exclusion(what, file, str(error)))
 
     def _sequence(self, subject: str, sequence: str) -> UnbcRecord:
         images = self.folders["Images"] / subject / sequence
@@ -249,7 +263,7 @@ class _Reader:
 
     def _check_images(self, folder: Path, sequence: str) -> tuple[str, ...]:
         """Return the frames' numbers, after checking that they follow each other and are whole PNG files."""
-        sizes = {entry.name: file_size(entry) for entry in list_folder(folder)[1]}
+        sizes = {entry.name: file_size(entry) for entry in list_linked(folder)[1]}
         names = [name for name in sizes if name.endswith(".png")]
         numbers = {name: name[len(sequence) : -4] for name in names}
         for name, number in numbers.items():
@@ -368,5 +382,5 @@ class _Reader:
                 if folder and path.is_file():
                     content = read_bytes(str(path))
                     self.digest.text(f"{rating}/{subject}/{sequence}.txt", content)
-                    yield rating, parse_number(str(path), content)
+                    yield rating, parse_rating(str(path), content, RATINGS[rating])
                     break

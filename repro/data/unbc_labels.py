@@ -69,6 +69,14 @@ def parse_pspi(path: str, content: bytes) -> int:
     return int(value)
 
 
+def parse_rating(path: str, content: bytes, largest: float) -> float:
+    """Read a file that holds a rating of a whole sequence, 0..`largest`."""
+    value = parse_number(path, content)
+    if not 0 <= value <= largest:
+        raise DataError(f"{path}: {value:g} is not in 0..{largest:g}; copy the labels again")
+    return value
+
+
 def parse_facs(path: str, content: bytes) -> dict[int, float]:
     """Read rows of action unit, intensity and two columns that are not used, and that a row may lack.
 
@@ -80,10 +88,10 @@ def parse_facs(path: str, content: bytes) -> dict[int, float]:
         if not columns:
             continue
         unit, intensity = (_number(column) for column in columns[:2]) if len(columns) > 1 else (np.nan, np.nan)
-        if not (unit.is_integer() and 0 <= intensity <= MAX_INTENSITY):
+        if not (unit.is_integer() and 0 <= intensity <= (1 if unit == 43 else MAX_INTENSITY)):
             raise DataError(
                 f"{path}: expected rows of action unit and intensity, found {row[:60]!r}; copy the labels "
-                f"again (an intensity is 0..{MAX_INTENSITY})"
+                f"again (an intensity is 0..{MAX_INTENSITY}, of AU43 0 or 1)"
             )
         if unit > 0:
             coded[int(unit)] = max(coded.get(int(unit), 0.0), intensity)

@@ -4,9 +4,11 @@ Layout, relative to the root::
 
     train/n000002/0001_01.jpg           test/n000001/0001_01.jpg
     bb_landmark/loose_bb_train.csv      rows "n000002/0001_01",161,140,224,324 under NAME_ID,X,Y,W,H
+    meta/identity_meta.csv              optional; rows n000002, "A_Name,_with_comma",315,1, f,
 
 A record is an identity. Its stills differ in size, so that they do not form a video: `IdentityRecord.still`
-and `IdentityRecord.stills` give them one by one, cropped to the face.
+and `IdentityRecord.stills` give them one by one, cropped to the face. Links are followed, out of the root too: see
+`repro.data.links`.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from repro.data.files import Digest, list_folder, unavailable
+from repro.data.files import Digest, unavailable
+from repro.data.links import broken_links, list_linked
 from repro.data.schema import UNLABELLED, DataError, Dataset, Exclusion, VideoRecord
+from repro.data.vggface2_files import find_rows, parse_box, parse_names, read_jpeg
 from repro.data.video import VideoWarning
 
 SPLITS = ("train", "test")
@@ -48,11 +51,14 @@ class IdentityRecord(VideoRecord):
         CSV file with the boxes of the faces; "" to take whole stills.
     box_spans : tuple of (int, int)
         Where in that file the rows of this identity are: first byte and number of bytes.
+    name : str
+        Name of the person in ``meta/identity_meta.csv``; "" if there is none.
     """
 
     folder: str = ""
     box_file: str = ""
     box_spans: tuple[tuple[int, int], ...] = field(default=(), repr=False)
+    name: str = ""
 
     def frames(self) -> Tensor:
         """Raise: stills differ in size, see `stills`."""
@@ -60,10 +66,16 @@ class IdentityRecord(VideoRecord):
 
     def names(self) -> list[str]:
         """Return the names of the stills, without suffix, in their order."""
-        return [entry.name[:-4] for entry in list_folder(self.folder)[1] if entry.name.endswith(".jpg")]
+        return [entry.name[:-4] for entry in list_linked(self.folder)[1] if entry.name.endswith(".jpg")]
 
     def boxes(self) -> dict[str, tuple[int, int, int, int]]:
-        """Return x, y, width and height of the face in each still, in pixels, as the file has them."""
+        """Return x, y, width and height of the face in each still, in pixels, as the file has them.
+
+        Raises
+        ------
+        DataError
+            If a row is damaged, or a still has two of them.
+        """
         found: dict[str, tuple[int, int, int, int]] = {}
         if not self.box_file:
             return found
@@ -71,8 +83,10 @@ class IdentityRecord(VideoRecord):
             for start, count in self.box_spans:
                 stream.seek(start)
                 for line in stream.read(count).splitlines():
-                    name, box = _parse_box(self.box_file, line)
-                    found[name.rpartition("/")[2]] = box
+                    name, box = parse_box(self.box_file, self.subject, line)
+                    if name in found:
+                        raise DataError(f"{self.box_file}: {self.subject}/{name} is listed before; copy the file again")
+                    found[name] = box
         return found
 
     def still(self, name: str, box: tuple[int, int, int, int] | None) -> Tensor:
@@ -96,7 +110,7 @@ class IdentityRecord(VideoRecord):
             If the file is damaged, or the box lies outside the still.
         """
         path = f"{self.folder}/{name}.jpg"
-        image = _read_jpeg(path)
+        image = read_jpeg(path)
         if image is None:
             raise DataError(f"{path}: is not a whole JPEG image; copy it again from its source, or remove it")
         if box is not None:
@@ -168,120 +182,100 @@ def open_vggface2(root: str | os.PathLike[str], strict: bool = True, *, splits: 
     unknown = set(splits) - set(SPLITS)
     if unknown or not splits:
         raise ValueError(f"splits {splits!r} are not of {SPLITS}")
-    present = [split for split in SPLITS if split in splits and (base / split).is_dir()]
-    records: list[IdentityRecord] = []
-    excluded: list[Exclusion] = []
-    notes: list[Exclusion] = []
-    digest = Digest()
-    for split in present:
-        box_file = base / "bb_landmark" / f"loose_bb_{split}.csv"
-        spans: dict[str, list[tuple[int, int]]] = {}
-        if box_file.is_file():
-            try:
-                spans = _spans(box_file, digest)
-            except DataError as error:
-                if strict:
-                    raise
-                excluded.append(Exclusion("file", f"bb_landmark/{box_file.name}", f"{error}; stills are taken whole"))
-        else:
-            reason = "there is no such file: stills are taken whole"
-            notes.append(Exclusion("file", f"bb_landmark/{box_file.name}", reason))
-        for entry in list_folder(base / split)[0]:
-            try:
-                records.append(_identity(split, entry, str(box_file) if spans else "", spans, strict, digest))
-            except DataError as error:
-                if strict:
-                    raise
-                excluded.append(Exclusion("identity", f"{split}/{entry.name}", str(error)))
-    if not records and not excluded:
+    reader = _Reader(base, strict)
+    records = [record for split in SPLITS if split in splits for record in reader.read(split)]
+    if not records and not reader.excluded:
         raise unavailable("vggface2", base, _EXPECTED, _OBTAIN)
     return Dataset(
         "vggface2",
         base,
         records,
-        content=digest.hexdigest(),
+        content=reader.digest.hexdigest(),
         n_levels=0,
-        excluded=excluded,
-        notes=notes,
+        excluded=reader.excluded,
+        notes=reader.notes,
         strict=strict,
     )
 
 
-def _identity(
-    split: str,
-    entry: os.DirEntry[str],
-    box_file: str,
-    spans: dict[str, list[tuple[int, int]]],
-    strict: bool,
-    digest: Digest,
-) -> IdentityRecord:
-    names = [file.name for file in list_folder(entry.path)[1] if file.name.endswith(".jpg")]
-    if not names:
-        raise DataError(f"{entry.path}: no stills; copy the folder again, or remove it")
-    if box_file and entry.name not in spans:
-        raise DataError(f"{box_file}: no boxes for {entry.name}; copy the file again, or remove it")
-    digest.text(f"{split}/{entry.name}", os.fsencode("\0".join(names)))
-    return IdentityRecord(
-        subject=entry.name,
-        video=f"{split}/{entry.name}",
-        n_frames=len(names),
-        levels=np.full(len(names), UNLABELLED, np.int64),
-        strict=strict,
-        folder=entry.path,
-        box_file=box_file,
-        box_spans=tuple(spans.get(entry.name, ())),
-    )
+class _Reader:
+    """Reads the identities one after another and keeps the ledger, the notes and the digest."""
 
+    def __init__(self, root: Path, strict: bool) -> None:
+        self.root = root
+        self.strict = strict
+        self.excluded: list[Exclusion] = []
+        self.notes: list[Exclusion] = []
+        self.digest = Digest()
+        self.people: dict[str, str] | None = None
+        self._seen: set[str] = set()
 
-def _spans(path: Path, digest: Digest) -> dict[str, list[tuple[int, int]]]:
-    """Find where the rows of each identity are in a file of boxes, without keeping its millions of rows."""
-    spans: dict[str, list[tuple[int, int]]] = {}
-    with path.open("rb") as stream:
-        header = stream.readline()
-        if [name.strip(b' "') for name in header.strip().split(b",")] != [b"NAME_ID", b"X", b"Y", b"W", b"H"]:
-            raise DataError(f"{path}: expected columns NAME_ID,X,Y,W,H, found {header[:60]!r}; copy the file again")
-        current, start, at = b"", len(header), len(header)
-        for line in stream:
-            identity = line.lstrip(b'"').partition(b"/")[0]
-            if identity != current:
-                if at > start:
-                    spans.setdefault(current.decode(errors="replace"), []).append((start, at - start))
-                current, start = identity, at
-            at += len(line)
-        if at > start:
-            spans.setdefault(current.decode(errors="replace"), []).append((start, at - start))
-    if not spans:
-        raise DataError(f"{path}: no boxes; copy the file again, or remove it to take stills whole")
-    digest.file(path.name, path)
-    return spans
+    def read(self, split: str) -> Iterator[IdentityRecord]:
+        """Yield the records of a split in the order of their names."""
+        folder = self.root / split
+        if not folder.is_dir():
+            return
+        if self.people is None:
+            self.people = self._names()
+        box_file, spans = self._boxes(split)
+        folders, files = list_linked(folder)
+        for error in broken_links(files):
+            self._leave_out("identity", split, error)
+        for entry in folders:
+            try:
+                yield self._identity(split, entry, box_file, spans)
+            except DataError as error:
+                self._leave_out("identity", f"{split}/{entry.name}", error)
 
+    def _leave_out(self, what: str, file: str, error: DataError, consequence: str = "") -> None:
+        if self.strict:
+            raise error
+        self.excluded.append(Exclusion(what, file, f"{error}{consequence}"))
 
-def _parse_box(path: str, line: bytes) -> tuple[str, tuple[int, int, int, int]]:
-    """Read a row of name, x, y, width and height."""
-    name, *numbers = line.decode(errors="replace").split(",")
-    try:
-        x, y, width, height = (int(float(number)) for number in numbers)
-    except (ValueError, OverflowError):  # text or NaN; infinity
-        raise DataError(f"{path}: expected NAME_ID,X,Y,W,H, found {line[:60]!r}; copy the file again") from None
-    return name.strip('" '), (x, y, width, height)
+    def _boxes(self, split: str) -> tuple[str, dict[str, list[tuple[int, int]]]]:
+        """Return the file of a split's boxes and where in it each identity is; "" and nothing to take whole stills."""
+        path = self.root / "bb_landmark" / f"loose_bb_{split}.csv"
+        if not path.is_file():
+            reason = "there is no such file: stills are taken whole"
+            self.notes.append(Exclusion("file", f"bb_landmark/{path.name}", reason))
+            return "", {}
+        try:
+            return str(path), find_rows(path, self.digest)
+        except DataError as error:
+            self._leave_out("file", f"bb_landmark/{path.name}", error, "; stills are taken whole")
+            return "", {}
 
+    def _names(self) -> dict[str, str]:
+        """Return the name of each identity; nothing without the file."""
+        path = self.root / "meta" / "identity_meta.csv"
+        if not path.is_file():
+            return {}
+        try:
+            return parse_names(path)
+        except DataError as error:
+            self._leave_out("file", "meta/identity_meta.csv", error, "; identities are without names")
+            return {}
 
-def _read_jpeg(path: str) -> np.ndarray | None:
-    """Decode a still to (H, W, 3) uint8 RGB; None if it is missing or damaged."""
-    if not _is_whole_jpeg(path):
-        return None
-    try:
-        return cv2.imread(path, cv2.IMREAD_COLOR_RGB)
-    except cv2.error:  # raised, not returned, for a header that declares an impossible size
-        return None
-
-
-def _is_whole_jpeg(path: str) -> bool:
-    """Whether a file begins and ends as a JPEG; OpenCV decodes a truncated one without a word."""
-    try:
-        with Path(path).open("rb") as stream:
-            head = stream.read(2)
-            stream.seek(-min(64, os.fstat(stream.fileno()).st_size), os.SEEK_END)
-            return head == b"\xff\xd8" and b"\xff\xd9" in stream.read()
-    except OSError:
-        return False
+    def _identity(
+        self, split: str, entry: os.DirEntry[str], box_file: str, spans: dict[str, list[tuple[int, int]]]
+    ) -> IdentityRecord:
+        if entry.name in self._seen:
+            raise DataError(f"{entry.path}: the identity is in {SPLITS[0]} too; remove one of the folders")
+        self._seen.add(entry.name)
+        names = [file.name for file in list_linked(entry.path)[1] if file.name.endswith(".jpg")]
+        if not names:
+            raise DataError(f"{entry.path}: no stills; copy the folder again, or remove it")
+        if box_file and entry.name not in spans:
+            raise DataError(f"{box_file}: no boxes for {entry.name}; copy the file again, or remove it")
+        self.digest.text(f"{split}/{entry.name}", os.fsencode("\0".join(names)))
+        return IdentityRecord(
+            subject=entry.name,
+            video=f"{split}/{entry.name}",
+            n_frames=len(names),
+            levels=np.full(len(names), UNLABELLED, np.int64),
+            strict=self.strict,
+            folder=entry.path,
+            box_file=box_file,
+            box_spans=tuple(spans.get(entry.name, ())),
+            name=(self.people or {}).get(entry.name, ""),
+        )

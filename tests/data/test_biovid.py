@@ -81,6 +81,59 @@ def test_subjects_without_reaction_are_left_out_on_request(make_biovid):
     assert reactive.fingerprint != every.fingerprint and reactive.notes == []
 
 
+@pytest.mark.parametrize(
+    ("split", "subjects", "left_out"),
+    [
+        ("all", [A, B], []),
+        ("development", [A], [(B, "is held out: left out by split='development'")]),
+        ("holdout", [B], [(A, "is not held out: left out by split='holdout'")]),
+    ],
+)
+def test_the_holdout_that_the_owners_propose(make_biovid, split, subjects, left_out):
+    assert B in HOLDOUT and A not in HOLDOUT
+    data = open_dataset("biovid", make_biovid(), split=split)
+    assert data.subjects == subjects and data.notes == []
+    assert [(row.file, row.reason) for row in data.excluded] == left_out
+
+
+def test_every_proposed_subject_is_held_out_once(make_biovid):
+    root = make_biovid()
+    parts = [open_dataset("biovid", root, split=split) for split in ("development", "holdout")]
+    assert sorted(r.video for part in parts for r in part.records) == sorted(
+        r.video for r in open_dataset("biovid", root).records
+    )
+    both = open_dataset("biovid", root, split="holdout", exclude_nonreactive=True, strict=False)
+    assert both.records == [] and [row.file for row in both.excluded] == [A, B]
+    with pytest.raises(ValueError, match="split 'test' is none of 'all', 'development', 'holdout'"):
+        open_dataset("biovid", root, split="test")
+
+
+@pytest.mark.parametrize(
+    ("name", "level"), [("BL1-081", 0), ("BL1-099", 0), ("BL1-100", 0), ("PA1-001", 1), ("PA4-080", 4)]
+)
+def test_suffixes_of_both_kinds(tmp_path, make_video, name, level):
+    make_video(tmp_path / f"PartA/video/{A}/{A}-{name}.mp4")
+    (record,) = open_dataset("biovid", tmp_path).records
+    assert record.video == f"{A}/{A}-{name}" and set(record.levels.tolist()) == {level}
+
+
+def test_shortened_derivatives(tmp_path, make_video, make_openface):
+    """Face crops of the last 3 seconds: 75 frames."""
+    make_video(tmp_path / f"PartA/video/{A}/{A}-PA3-007.mp4", n_frames=75)
+    make_openface(tmp_path / f"OpenFace/{A}-PA3-007.csv", n_frames=75)
+    (record,) = open_dataset("biovid", tmp_path).records
+    assert record.n_frames == len(record.levels) == len(record.frames()) == len(record.landmarks()) == 75
+
+
+def test_a_subject_without_videos(make_biovid):
+    root = make_biovid([A])
+    (root / "PartA/video/200101_w_20").mkdir()
+    with pytest.raises(DataError, match="200101_w_20: no videos; copy the folder again, or remove it"):
+        open_dataset("biovid", root)
+    data = open_dataset("biovid", root, strict=False)
+    assert len(data.records) == 10 and [(r.what, r.file) for r in data.excluded] == [("subject", "200101_w_20")]
+
+
 def test_listed_videos_that_are_not_there_are_noted(make_biovid):
     root = make_biovid()
     file_of(root).unlink()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
-import string
 import struct
 import zlib
 from collections.abc import Callable
@@ -14,12 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from repro.data import DataError, Dataset, DatasetUnavailable, open_dataset
-from repro.data.manifest import _read_rows
-from repro.data.unbc_labels import MAX_PSPI, parse_pspi
 
 Damage = Callable[[Path], object]
 
@@ -34,6 +28,8 @@ CLIP = f"{CLIPS}/071309_w_21-PA1-001.mp4"
 OPENFACE = "OpenFace/071309_w_21/071309_w_21-PA1-001.csv"
 SAMPLES = "PartA/starting_point/samples.csv"
 BOXES = "bb_landmark/loose_bb_train.csv"
+NAMES = "meta/identity_meta.csv"
+STILL = "train/n000002/0001_01.jpg"
 MANIFEST = "videos.csv"
 NOISE = np.random.default_rng(0).bytes(500)
 
@@ -49,6 +45,11 @@ def make(tmp_path, make_unbc, make_biovid, make_video) -> Callable[[str], Path]:
             (root / "train" / name).parent.mkdir(parents=True)
             cv2.imwrite(str(root / "train" / f"{name}.jpg"), np.full((40, 30, 3), 90, np.uint8))
         (root / BOXES).write_text('NAME_ID,X,Y,W,H\n"n000002/0001_01",-4,2,10,20\n"n000003/0001_02",1,2,9,9\n')
+        (root / NAMES).parent.mkdir()
+        (root / NAMES).write_text(
+            "Class_ID, Name, Sample_Num, Flag, Gender\n"
+            'n000002, "A_Person,_Jr.",1,1, f,\nn000003, "Another_Person",1,1, m,\n'
+        )
         return root
 
     def manifest() -> Path:
@@ -131,12 +132,18 @@ def folder(file: str) -> Damage:
 
 
 def link_outside(file: str) -> Damage:
+    """Move a file or a folder to another place and leave a link to it."""
+
     def damage(root: Path) -> None:
         outside = root.parent / f"outside{Path(file).suffix}"
         shutil.move(root / file, outside)
         (root / file).symlink_to(outside)
 
     return damage
+
+
+def link(file: str, target: str) -> Damage:
+    return lambda root: (root / file).symlink_to(target)
 
 
 def image(pixels: np.ndarray, everywhere: bool = True) -> Damage:
@@ -164,13 +171,16 @@ def every_image(content: bytes) -> Damage:
     return lambda root: [path.write_bytes(content) for path in (root / IMAGE).parent.iterdir()]
 
 
-def huge_jpeg(root: Path) -> None:
-    """Let a still claim 65000 x 65000 pixels."""
-    path = root / "train/n000002/0001_01.jpg"
-    content = bytearray(path.read_bytes())
-    at = content.index(b"\xff\xc0") + 5
-    content[at : at + 4] = struct.pack(">HH", 65000, 65000)
-    path.write_bytes(content)
+def huge_jpeg(size: int) -> Damage:
+    """Let a still claim size x size pixels; beyond 32768 x 32768 OpenCV refuses by itself."""
+
+    def damage(root: Path) -> None:
+        content = bytearray((root / STILL).read_bytes())
+        at = content.index(b"\xff\xc0") + 5
+        content[at : at + 4] = struct.pack(">HH", size, size)
+        (root / STILL).write_bytes(content)
+
+    return damage
 
 
 def avi(size: int | None = None, n_frames: int | None = None) -> Damage:
@@ -200,6 +210,17 @@ def add_openface_row(number: str, values: str = "1") -> Damage:
     def damage(root: Path) -> None:
         columns = (root / OPENFACE).read_text().splitlines()[0].count(",")
         append(OPENFACE, f"{number}{(',' + values) * columns}\n")(root)
+
+    return damage
+
+
+def openface_cell(name: str, value: str, row: int = 1) -> Damage:
+    """Write another value into a column of OpenFace's file, in one row."""
+
+    def damage(root: Path) -> None:
+        lines = [line.split(",") for line in (root / OPENFACE).read_text().splitlines()]
+        lines[row][[cell.strip() for cell in lines[0]].index(name)] = value
+        (root / OPENFACE).write_text("\n".join(",".join(line) for line in lines) + "\n")
 
     return damage
 
@@ -250,6 +271,16 @@ DAMAGED = [
         "unbc", image(np.zeros((20, 20, 3), np.uint8), False), (IMAGE, "20 x 20", "copy"), id="unbc-png-mixed-sizes"
     ),
     pytest.param("unbc", loop(IMAGE), (IMAGE, "copy it again"), id="unbc-png-symlink-loop"),
+    *(
+        pytest.param("unbc", link(place, target), words, id=f"unbc-{kind}")
+        for kind, place, target, words in [
+            ("subject-linked-to-nowhere", "Images/200-xx200", "/none/200-xx200", ("Images/200-xx200", "remove it")),
+            ("sequence-linked-to-itself", "Images/042-ll042/loop", "loop", ("042-ll042/loop", "nowhere", "remove it")),
+            ("subject-linked-to-above", "Images/200-xx200", "..", ("Images/200-xx200/", "no frames", "remove it")),
+            ("images-linked-to-themselves", "Images/Images", ".", ("Images/Images/", "no frames", "remove it")),
+            ("sequence-linked-to-above", "Images/042-ll042/loop", "..", ("042-ll042/loop", "no frames", "remove it")),
+        ]
+    ),
     pytest.param("unbc", folder(IMAGE), ("ff001.png", "missing", "copy the folder"), id="unbc-png-is-a-folder"),
     pytest.param(
         "unbc", copy(IMAGE, "ll042t1aaaff0002.png"), ("ll042t1aaaff0002.png", "same number"), id="unbc-number-twice"
@@ -275,6 +306,8 @@ DAMAGED = [
             ("intensity-infinite", "4 inf 0 0"),
             ("intensity-nan", "4 nan 0 0"),
             ("unit-fractional", "4.5 1 0 0"),
+            ("unit-43-above-1", "43 2 0 0"),
+            ("underscore", "4 1_0 0 0"),
             ("text", "AU4 B 0 0"),
             ("binary", b"\x00\xff\xfe"),
         ]
@@ -293,14 +326,23 @@ DAMAGED = [
             ("binary", NOISE[:64] + b"\xff"),
         ]
     ),
-    pytest.param("unbc", put(VAS, "much"), (VAS, "copy the labels again"), id="unbc-vas-text"),
-    pytest.param("unbc", put(VAS, ""), (VAS, "copy the labels again"), id="unbc-vas-empty"),
+    *(
+        pytest.param("unbc", put(VAS, content), (VAS, "copy the labels again"), id=f"unbc-vas-{kind}")
+        for kind, content in [("text", "much"), ("empty", ""), ("nan", "nan"), ("negative", "-1"), ("above-10", "10.5")]
+    ),
     # BioVid: videos and their names
     pytest.param("biovid", put(CLIP, ""), (CLIP, "copy it again"), id="biovid-mp4-zero-bytes"),
     pytest.param("biovid", cut(CLIP), (CLIP, "copy it again"), id="biovid-mp4-truncated"),
     pytest.param("biovid", put(CLIP, NOISE[:500]), (CLIP, "copy it again"), id="biovid-mp4-binary"),
     pytest.param("biovid", put(CLIP, png(32, 24)), (CLIP, "still image"), id="biovid-mp4-is-a-png"),
     pytest.param("biovid", loop(CLIP), (CLIP, "check the path"), id="biovid-mp4-symlink-loop"),
+    *(
+        pytest.param("biovid", link("PartA/video/200101_w_20", target), words, id=f"biovid-subject-linked-to-{kind}")
+        for kind, target, words in [
+            ("nowhere", "/none", ("200101_w_20", "leads nowhere", "remove it")),
+            ("above", "..", ("200101_w_20", "no videos", "remove it")),
+        ]
+    ),
     *(
         pytest.param("biovid", rename(CLIP, f"{name}.mp4"), (f"{name}.mp4", "rename the file"), id=f"biovid-{kind}")
         for kind, name in [
@@ -327,6 +369,7 @@ DAMAGED = [
             ("empty", put(SAMPLES, ""), ("no column", "remove it")),
             ("not-utf8", put(SAMPLES, b"\xff\xfe" * 50), ("no column", "remove it")),
             ("endless-field", append(SAMPLES, "x" * 140_000), ("cannot be read", "remove it")),
+            ("escapes", swap(SAMPLES, "071309_w_21-PA1-001", "../071309_w_21-PA1-001"), ("is no name", "remove it")),
         ]
     ),
     # BioVid: OpenFace
@@ -337,6 +380,17 @@ DAMAGED = [
             ("row-beyond-the-video", add_openface_row("99"), "this very video"),
             ("frame-0", add_openface_row("0"), "this very video"),
             ("frame-nan", add_openface_row("nan"), "this very video"),
+            ("frame-fractional", add_openface_row("5.5"), "this very video"),
+            ("frames-descend", add_openface_row("2"), "frame 2 comes after frame 6"),
+            ("frame-twice", add_openface_row("6", "0"), "face 0 is in frame 6 more than once"),
+            ("column-twice", swap(OPENFACE, " y_0,", " x_0,"), "several columns x_0"),
+            ("landmark-nan", openface_cell("x_5", "nan"), "x_5 is nan in frame 1"),
+            ("confidence-above-1", openface_cell("confidence", "1.5"), "confidence is 1.5 in frame 1"),
+            ("confidence-nan", openface_cell("confidence", "nan"), "confidence is nan in frame 1"),
+            ("intensity-above-5", openface_cell("AU04_r", "5.01"), "AU04_r is 5.01 in frame 1"),
+            ("intensity-negative", openface_cell("AU45_r", "-0.1"), "AU45_r is -0.1 in frame 1"),
+            ("presence-2", openface_cell("AU45_c", "2"), "AU45_c is 2 in frame 1"),
+            ("success-2", openface_cell("success", "2"), "success is neither 0 nor 1"),
             ("infinite", add_openface_row("5", "inf"), "run OpenFace"),
             ("beyond-float32", add_openface_row("5", "1e300"), "run OpenFace"),
             ("text", add_openface_row("5", "high"), "run OpenFace"),
@@ -346,6 +400,12 @@ DAMAGED = [
         ]
     ),
     pytest.param("biovid", loop(OPENFACE), (OPENFACE, "copy it again"), id="openface-symlink-loop"),
+    pytest.param(
+        "biovid",
+        lambda root: shutil.copy(root / OPENFACE, root / "OpenFace"),
+        ("OpenFace/071309_w_21-PA1-001.csv", OPENFACE, "landmarks of the same video", "keep one"),
+        id="openface-file-twice",
+    ),
     # VGGFace2
     *(
         pytest.param("vggface2", damage, (BOXES, words, "copy the file again"), id=f"vggface2-boxes-{kind}")
@@ -359,14 +419,54 @@ DAMAGED = [
             ("nan", swap(BOXES, "-4,2", "nan,2"), "found"),
             ("infinite", swap(BOXES, "-4,2", "inf,2"), "found"),
             ("identity-missing", swap(BOXES, "n000003", "n000004"), "n000003"),
+            ("escapes", append(BOXES, '"../n000002/0001_01",1,1,5,5\n'), "does not name a still of an identity"),
+            ("escapes-below", append(BOXES, '"n000002/../../0001_01",1,1,5,5\n'), "does not name a still of n000002"),
+            ("row-twice", append(BOXES, '"n000002/0001_01",1,1,5,5\n'), "n000002/0001_01 is listed before"),
+            ("underscore", swap(BOXES, "10,20", "1_0,20"), "found"),
+            ("no-width", swap(BOXES, "10,20", "0,20"), "has no size"),
+            ("negative-height", swap(BOXES, "10,20", "10,-20"), "has no size"),
         ]
+    ),
+    *(
+        pytest.param("vggface2", damage, (NAMES, words, "remove it"), id=f"vggface2-names-{kind}")
+        for kind, damage, words in [
+            ("header", swap(NAMES, "Class_ID", "ID"), "expected columns"),
+            ("empty", put(NAMES, ""), "expected columns"),
+            ("binary", put(NAMES, b"\xff\x00\xfe" * 9), "expected columns"),
+            ("short-row", append(NAMES, 'n000004, "A"\n'), "line 4"),
+            ("row-twice", append(NAMES, 'n000002, "A",1,1, f,\n'), "line 4: n000002 is listed before"),
+        ]
+    ),
+    *(
+        pytest.param("vggface2", link("train/n000009", target), words, id=f"vggface2-identity-linked-to-{kind}")
+        for kind, target, words in [
+            ("nowhere", "/none", ("train/n000009", "leads nowhere", "remove it")),
+            ("above", "..", ("train/n000009", "no stills", "remove it")),
+        ]
+    ),
+    pytest.param(
+        "vggface2",
+        lambda root: shutil.copytree(root / "train/n000002", root / "test/n000002"),
+        ("test/n000002", "is in train too", "remove one"),
+        id="vggface2-identity-in-both-splits",
     ),
     pytest.param(
         "vggface2", swap(BOXES, "-4,2,10,20", "90,90,5,5"), ("0001_01.jpg", BOXES, "correct"), id="vggface2-box-outside"
     ),
-    pytest.param("vggface2", cut("train/n000002/0001_01.jpg"), ("0001_01.jpg", "copy"), id="vggface2-jpg-truncated"),
-    pytest.param("vggface2", loop("train/n000002/0001_01.jpg"), ("0001_01.jpg", "copy"), id="vggface2-jpg-loop"),
-    pytest.param("vggface2", huge_jpeg, ("0001_01.jpg", "copy"), id="vggface2-jpg-absurd-size"),
+    *(
+        pytest.param("vggface2", damage, ("train/n000002", words, "copy"), id=f"vggface2-jpg-{kind}")
+        for kind, damage, words in [
+            ("truncated", cut(STILL), "0001_01.jpg"),
+            ("zero-bytes", put(STILL, ""), "0001_01.jpg"),
+            ("binary", put(STILL, NOISE), "0001_01.jpg"),
+            ("is-a-png", put(STILL, png(32, 24)), "0001_01.jpg"),
+            ("ends-only", put(STILL, b"\xff\xd8" + bytes(20) + b"\xff\xd9"), "0001_01.jpg"),
+            ("loop", loop(STILL), "0001_01.jpg"),
+            ("is-a-folder", folder(STILL), "no stills"),
+            ("absurd-size", huge_jpeg(65000), "0001_01.jpg"),
+            ("large-size", huge_jpeg(20000), "0001_01.jpg"),
+        ]
+    ),
     # Manifest: rows
     *(
         pytest.param("manifest", damage, (MANIFEST, *words), id=f"manifest-{kind}")
@@ -463,7 +563,8 @@ HARMLESS = [
         id="unbc-png-palette",
     ),
     pytest.param("unbc", link_outside(IMAGE), id="unbc-png-linked-from-outside"),
-    pytest.param("unbc", lambda root: (root / "Images/042-ll042/loop").symlink_to("loop"), id="unbc-stray-loop"),
+    pytest.param("unbc", link_outside("Images/042-ll042"), id="unbc-subject-linked-from-outside"),
+    pytest.param("unbc", link_outside("Frame_Labels"), id="unbc-labels-linked-from-outside"),
     pytest.param("unbc", put(FACS, "43 1 0\n"), id="unbc-facs-three-columns"),
     pytest.param("unbc", put(FACS, "-1 9e-1 0 0\n0 3 0 0\n"), id="unbc-facs-units-up-to-0"),
     pytest.param("unbc", put(FACS, " \n"), id="unbc-facs-blank"),
@@ -471,10 +572,24 @@ HARMLESS = [
     pytest.param("unbc", rename("Sequence_Labels/VAS/042-ll042", "ll042"), id="unbc-vas-under-a-short-name"),
     pytest.param("unbc", put("SIMULATED.json", "[" * 100_000), id="note-of-the-simulator-nested"),
     pytest.param("biovid", link_outside(CLIP), id="biovid-mp4-linked-from-outside"),
+    pytest.param("biovid", link_outside(CLIPS), id="biovid-subject-linked-from-outside"),
+    pytest.param("biovid", link_outside(str(Path(OPENFACE).parent)), id="openface-folder-linked-from-outside"),
+    pytest.param("biovid", link("OpenFace/loop", "."), id="openface-link-to-itself"),
+    pytest.param("biovid", link("OpenFace/above", "../.."), id="openface-link-to-above"),
     pytest.param("biovid", lambda root: (root / SAMPLES).unlink(), id="biovid-without-samples"),
     pytest.param("biovid", append(OPENFACE, "\n   \n"), id="openface-blank-lines"),
     pytest.param("biovid", drop_last_line(OPENFACE), id="openface-fewer-rows"),
+    pytest.param("biovid", openface_cell("x_5", "nan", row=3), id="openface-nan-without-a-face"),
+    pytest.param("biovid", add_openface_row("6"), id="openface-two-faces"),
     pytest.param("vggface2", append(BOXES, '"n000002/0009_01",1,1,5,5\n'), id="vggface2-box-of-no-still"),
+    pytest.param("vggface2", link_outside("train/n000002"), id="vggface2-identity-linked-from-outside"),
+    pytest.param("vggface2", link_outside(STILL), id="vggface2-jpg-linked-from-outside"),
+    pytest.param("vggface2", append(STILL, "appended"), id="vggface2-jpg-with-a-tail"),
+    pytest.param(
+        "vggface2",
+        lambda root: cv2.imwrite(str(root / STILL), np.full((50, 40), 90, np.uint8)),
+        id="vggface2-jpg-grey-and-of-another-size",
+    ),
     pytest.param("manifest", swap(MANIFEST, "video", "\ufeffvideo"), id="manifest-bom"),
     pytest.param("manifest", append(MANIFEST, "\r\n\r\n"), id="manifest-blank-lines"),
     pytest.param("manifest", link_outside("clips/a.mp4"), id="manifest-video-linked-from-outside"),
@@ -498,53 +613,16 @@ def test_facs_units_up_to_zero_are_skipped(make) -> None:
     assert [row for row in open_dataset("unbc", root).notes if "action units" in row.reason] == []
 
 
+def test_landmarks_are_found_in_a_linked_folder(make) -> None:
+    root = make("biovid")
+    link_outside(str(Path(OPENFACE).parent))(root)
+    data = open_dataset("biovid", root)
+    assert data.notes == []
+    assert all(np.isfinite(record.landmarks()[0]).all() for record in data.records)
+
+
 def test_palette_and_greyscale_give_rgb(make) -> None:
     root = make("unbc")
     every_image(png(32, 24, colour=3, data=(b"\0" + b"\1" * 32) * 24, palette=b"\0\0\0\x80\x90\xa0"))(root)
     frames = open_dataset("unbc", root).records[0].frames()
     assert frames[0, :, 0, 0].tolist() == [0x80, 0x90, 0xA0]
-
-
-STYLES = ("{:d}", "{:.1f}", "{:.7e}", "   {:.7e}\n", "+{:d}\r\n", "{:g}\t", "{:E}")
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.integers(0, MAX_PSPI), st.sampled_from(STYLES))
-def test_pspi_in_any_style_is_read(level: int, style: str) -> None:
-    assert parse_pspi("f.txt", style.format(level).encode()) == level
-
-
-def _is_pspi(content: bytes) -> bool:
-    """Whether a file holds one whole number in 0..16, judged by its characters first."""
-    text = content.decode("latin-1").strip(string.whitespace)
-    if not text or set(text) - set("0123456789+-.eE"):
-        return False
-    try:
-        return float(text) in range(MAX_PSPI + 1)
-    except ValueError:
-        return False
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.binary(max_size=24) | st.text("0123456789+-._eE naif\n", max_size=8).map(str.encode))
-def test_anything_else_than_a_pspi_is_an_error(content: bytes) -> None:
-    if _is_pspi(content):
-        assert parse_pspi("f.txt", content) == float(content)
-    else:
-        with pytest.raises(DataError, match=r"^f\.txt: .*copy the labels again"):
-            parse_pspi("f.txt", content)
-
-
-TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12).map(str.strip)
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(rows=st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=5), bom=st.booleans())
-def test_a_manifest_gives_back_its_rows(tmp_path_factory, rows: list[tuple[str, str, str]], bom: bool) -> None:
-    path = tmp_path_factory.getbasetemp() / MANIFEST
-    with path.open("w", newline="", encoding="utf-8-sig" if bom else "utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["video", "subject", "label"])
-        writer.writerows(rows)
-    read = [(row["video"], row["subject"], row["label"]) for _, row in _read_rows(path)]
-    assert read == rows

@@ -125,3 +125,21 @@ def test_parts_of_a_truncated_video(folder, make_video):
 def test_unusable_files(folder, make, message):
     with pytest.raises(DatasetUnavailable, match=message):
         open_dataset("manifest", make(folder))
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "bom"])
+def test_quirks_of_spreadsheets(folder, mark):
+    """A byte order mark, blanks, quotation marks around commas, carriage returns, numbers written as floats."""
+    text = f'{mark}video, subject ,label,start,end\r\n"clips/a.avi","Meier, Anna",2.0, 1.0 ,4\r\n\r\n'
+    (folder / "list.csv").write_text(text, encoding="utf-8", newline="")
+    (record,) = open_dataset("manifest", folder / "list.csv").records
+    assert (record.subject, record.video, record.levels.tolist()) == ("Meier, Anna", "clips/a@1-4", [2, 2, 2])
+
+
+def test_paths_are_relative_to_the_manifest(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert len(open_dataset("manifest", "my/list.csv").records[0].frames()) == 6
+    for path in ("../my/clips/a.avi", str(folder / "clips/a.avi")):
+        (folder / "list.csv").write_text(f"video,subject,label\n{path},anna,0\n")
+        with pytest.raises(DataError, match="leads out of the manifest's folder"):
+            open_dataset("manifest", "my/list.csv")

@@ -50,11 +50,37 @@ def test_of_several_faces_the_surest_counts(tmp_path, make_openface):
     header, *rows = path.read_text().splitlines()
     better, worse = rows[4].split(", "), rows[5].split(", ")
     better[0] = worse[0] = "1"
+    better[1], worse[1] = "1", "2"
     better[3], worse[3] = "0.99", "0.5"
-    path.write_text("\n".join([header, ", ".join(better), *rows, ", ".join(worse)]))
+    path.write_text("\n".join([header, ", ".join(better), rows[0], ", ".join(worse), *rows[1:]]))
     face = read_openface(path)
     np.testing.assert_array_equal(face.landmarks[0, 0], [4, 0])
     np.testing.assert_allclose(face.confidence[0], 0.99)
+
+
+def test_units_are_optional_and_closed_eyes_are_45(tmp_path, make_openface):
+    path = make_openface(tmp_path / "a.csv")
+    assert 43 not in read_openface(path).intensities
+    for kind in ("AU04", "AU45"):
+        path.write_text(path.read_text().replace(kind, "other" + kind))
+    face = read_openface(path)
+    assert face.intensities == {} and face.presences == {} and np.isfinite(face.landmarks[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        ([1, 2, 4, 3, 5, 6], r"frame 3 comes after frame 4; .*run OpenFace"),
+        ([1, 2, 3, 3, 5, 6], "face 0 is in frame 3 more than once"),
+    ],
+)
+def test_frames_that_go_back_or_repeat(tmp_path, make_openface, frames, message):
+    path = make_openface(tmp_path / "a.csv")
+    header, *rows = path.read_text().splitlines()
+    rows = [f"{number}, {row.partition(', ')[2]}" for number, row in zip(frames, rows, strict=True)]
+    path.write_text("\n".join([header, *rows]))
+    with pytest.raises(DataError, match=rf"a\.csv: {message}"):
+        read_openface(path, n_frames=6)
 
 
 def test_without_pose(tmp_path, make_openface):

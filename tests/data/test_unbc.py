@@ -110,6 +110,59 @@ def test_stray_files_do_not_matter(make_unbc):
     assert after.fingerprint == before and len(after.records) == 4
 
 
+@pytest.mark.parametrize("folder", ["Images", "AAM_landmarks", "Frame_Labels", "Frame_Labels/PSPI", "Sequence_Labels"])
+def test_each_folder_may_be_nested_alone(make_unbc, folder):
+    root = make_unbc()
+    before = open_dataset("unbc", root)
+    (root / folder).rename(root / "moved")
+    (root / folder).mkdir()
+    (root / "moved").rename(root / folder / Path(folder).name)
+    after = open_dataset("unbc", root)
+    assert after.fingerprint == before.fingerprint
+    assert after.records[0].ratings == before.records[0].ratings and after.records[0].landmarks() is not None
+
+
+@pytest.mark.parametrize("name", ["ll042t1aaaff", "ll042t2abunaff", "ll042t12azaff", "ll042t1ajjaff", "ll042rest"])
+def test_movement_letters_are_free(make_unbc, name):
+    (record,) = open_dataset("unbc", make_unbc({f"042-ll042/{name}": [0, 2, 0]})).records
+    assert record.video == f"042-ll042/{name}" and record.levels.tolist() == [0, 2, 0] and len(record.frames()) == 3
+
+
+def test_empty_facs_files_mean_that_nothing_is_coded(make_unbc):
+    root = make_unbc({FIRST: [0, 4, 0]})
+    assert (root / "Frame_Labels/FACS" / FIRST / "ll042t1aaaff001_facs.txt").read_bytes() == b""
+    assert open_dataset("unbc", root).notes == []
+    (root / "Frame_Labels/FACS" / FIRST / "ll042t1aaaff002_facs.txt").write_bytes(b"")
+    assert "ll042t1aaaff002_facs.txt 4 against 0" in open_dataset("unbc", root).notes[0].reason
+
+
+@pytest.mark.parametrize(("closed", "level"), [(0, 0), (1, 1)])
+def test_closed_eyes_are_0_or_1(make_unbc, closed, level):
+    root = make_unbc({FIRST: [level]})
+    (root / "Frame_Labels/FACS" / FIRST / "ll042t1aaaff001_facs.txt").write_text(f"  43.0 {closed}.0 0.0 0.0\n")
+    assert open_dataset("unbc", root).notes == []
+
+
+def test_sequences_may_differ_in_size(make_unbc):
+    root = make_unbc()
+    for path in (root / "Images/042-ll042/ll042t2aeaff").glob("*.png"):
+        cv2.imwrite(str(path), np.full((20, 26), 77, np.uint8))
+    first, second, *_ = open_dataset("unbc", root).records
+    assert first.frames().shape[2:] == (24, 32) and second.frames().shape[2:] == (20, 26)
+
+
+@pytest.mark.parametrize(
+    ("rating", "value"), [("VAS", "10.1"), ("OPR", "6"), ("AFF", "15.5"), ("SEN", "-1"), ("VAS", "nan")]
+)
+def test_ratings_out_of_range(make_unbc, rating, value):
+    root = make_unbc()
+    (root / "Sequence_Labels" / rating / "042-ll042/ll042t1aaaff.txt").write_text(value)
+    with pytest.raises(DataError, match=rf"{rating}/042-ll042/ll042t1aaaff\.txt: .*copy the labels again"):
+        open_dataset("unbc", root)
+    (row,) = open_dataset("unbc", root, strict=False).excluded
+    assert row.file == FIRST
+
+
 def test_subject_without_pain_is_kept_and_has_no_metric(make_unbc):
     data = open_dataset("unbc", make_unbc({FIRST: LEVELS, "101-mg101/mg101t1aaaff": [0, 0, 0]}))
     assert data.subjects == ["042-ll042", "101-mg101"] and data.notes == []

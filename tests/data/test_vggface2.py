@@ -61,6 +61,35 @@ def test_stills_are_cropped_to_the_clamped_box(root):
     assert first.boxes()["0002_01"] == (-5, -3, 15, 13)
 
 
+NAMES = """Class_ID, Name, Sample_Num, Flag, Gender
+n000001, "A_Person,_Jr.,_the_Third",1,0, m,
+n000002, Another,_Person,2,1, f
+n000003,"Plain",1,1,m
+
+"""
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "bom"])
+def test_names_may_hold_commas(root, mark):
+    """Within quotation marks or without, with blanks after commas and a comma at the end, or not."""
+    assert {r.name for r in open_dataset("vggface2", root).records} == {""}
+    before = open_dataset("vggface2", root).fingerprint
+    (root / "meta").mkdir()
+    (root / "meta/identity_meta.csv").write_text(mark + NAMES, encoding="utf-8")
+    data = open_dataset("vggface2", root)
+    assert [r.name for r in data.records] == ["Another,_Person", "Plain", "A_Person,_Jr.,_the_Third"]
+    assert data.fingerprint == before  # no result depends on a name
+
+
+def test_an_identity_is_in_one_split(root):
+    shutil.copytree(root / "train/n000003", root / "test/n000003")
+    with pytest.raises(DataError, match="test/n000003: the identity is in train too; remove one of the folders"):
+        open_dataset("vggface2", root)
+    data = open_dataset("vggface2", root, strict=False)
+    assert [r.file for r in data.excluded] == ["test/n000003"] and len(data.records) == 3
+    assert open_dataset("vggface2", root, splits=("train",)).excluded == []
+
+
 def test_rows_of_an_identity_need_not_be_together(root):
     path = root / "bb_landmark" / "loose_bb_train.csv"
     header, *rows = path.read_text().splitlines()

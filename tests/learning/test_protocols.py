@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from repro.learning.protocols import grouped_k_fold, leave_one_subject_out, share_of_videos
 
@@ -32,6 +34,22 @@ def test_leave_one_subject_out(seed):
     check(splits, subjects)
     assert [subjects[split.test[0]] for split in splits] == sorted(set(subjects))
     assert all(len(set(subjects[split.test])) == 1 for split in splits)
+
+
+# Names that differ in case or a blank only, that begin alike or share their initials are different subjects.
+NAMES = st.sampled_from(["jh043", "jh123", "JH043", "jh04", "jh043 ", "é", "0"]) | st.text("ab ", max_size=3)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.lists(NAMES).filter(lambda names: len(set(names)) > 1), st.integers(0, 99))
+def test_no_subject_is_in_two_folds(subjects, seed):
+    for splits in (list(leave_one_subject_out(subjects)), list(grouped_k_fold(subjects, 2, seed))):
+        check(splits, np.array(subjects))
+        fold_of: dict[str, int] = {}
+        for fold, _, test in splits:
+            for index in test:
+                assert fold_of.setdefault(subjects[index], fold) == fold
+        assert set(fold_of) == set(subjects)
 
 
 def test_leave_one_subject_out_by_hand():
