@@ -21,5 +21,7 @@ def test_populations_have_names_and_folders_of_their_own(tmp_path):
     sizes = [Simulated(2, 3, 48, 90, changes) for changes in ((), (("head_motion", 0.0),), (("head_motion", 0.8),))]
     assert len({simulated_root(store, "unbc", size) for size in sizes}) == 3
     tasks = simulation_tasks(simulated_root(store, "unbc", sizes[1]), "unbc", sizes[1])
-    assert len(tasks) == 4 and all(task.arguments["size"].changes for task in tasks)
+    assert all(task.arguments["size"].changes == sizes[1].changes for task in tasks)
+    written = [(task.arguments["index"], k) for task in tasks[1:-1] for k in task.arguments["sequences"]]
+    assert sorted(written) == [(subject, sequence) for subject in range(2) for sequence in range(3)]
     assert set(TABLE.datasets) <= set(SCALES["smoke"].simulated)

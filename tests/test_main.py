@@ -1,32 +1,68 @@
-"""``python -m repro check`` looks at a dataset that is given, and else at the store."""
+"""``python -m repro list|all|plan`` go through the experiments in their order."""
 
-import cv2
-import numpy as np
+from types import SimpleNamespace
 
-from repro.__main__ import main
+import pytest
 
-
-def write_unbc(root, n_frames=3):
-    """Write one sequence of black and grey frames, marked as simulated."""
-    video = "042-ll042/ll042t1aaaff"
-    images, labels = root / "Images" / video, root / "Frame_Labels" / "PSPI" / video
-    images.mkdir(parents=True)
-    labels.mkdir(parents=True)
-    for index in range(n_frames):
-        cv2.imwrite(str(images / f"ll042t1aaaff{index + 1:03d}.png"), np.full((8, 8, 3), 40 + index, np.uint8))
-        (labels / f"ll042t1aaaff{index + 1:03d}_facs.txt").write_text(f"   {index:.7e}\n")
-    (root / "SIMULATED.json").write_text("{}")
-    return root
+from repro import __main__ as suite
+from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE
 
 
-def test_check(tmp_path, capsys, monkeypatch):
-    root, out = write_unbc(tmp_path / "unbc"), tmp_path / "out"
-    common = ["check", "--store", str(tmp_path / "store"), "--out", str(out), "--quiet"]
-    (tmp_path / "store").mkdir()
-    monkeypatch.setenv("REPRO_UNBC", str(root))
-    assert main(common) == 0
-    assert "0 cells" in capsys.readouterr().out and not out.exists()
-    assert main([*common, "--unbc", str(root), "--verify"]) == 0
+def experiments(monkeypatch, *statuses):
+    """Put experiments of these statuses in the place of the real ones; return the names of those that ran."""
+    ran = []
+
+    def experiment(name, status):
+        def run(options):
+            ran.append((name, options.mode))
+            return status
+
+        return SimpleNamespace(TABLE=SimpleNamespace(name=name, title=f"Title of {name}"), run=run)
+
+    made = [experiment(f"t{index}", status) for index, status in enumerate(statuses)]
+    monkeypatch.setattr(suite, "_experiments", lambda: made)
+    return ran
+
+
+def test_every_experiment_is_declared_under_its_own_name(capsys):
+    assert suite.main(["list"]) == COMPLETE
     printed = capsys.readouterr().out
-    assert "unbc: simulated data" in printed and "differs" not in printed and "cells" not in printed
-    assert [path.name for path in (out / "tables" / "simulated").iterdir()] == ["ledger_unbc.csv"]
+    for name, experiment in zip(suite.EXPERIMENTS, suite._experiments(), strict=True):
+        assert experiment.TABLE.name == name and f"{name}  {experiment.TABLE.title}\n" in printed
+
+
+def test_the_worst_status_counts_and_no_experiment_hides_another(monkeypatch):
+    ran = experiments(monkeypatch, INCOMPLETE, USAGE, COMPLETE)
+    assert suite.main(["all"]) == USAGE
+    assert ran == [("t0", "only-missing"), ("t1", "only-missing"), ("t2", "only-missing")]
+
+
+def test_an_interruption_ends_them_all(monkeypatch):
+    ran = experiments(monkeypatch, COMPLETE, INTERRUPTED, COMPLETE)
+    assert suite.main(["all"]) == INTERRUPTED
+    assert [name for name, _ in ran] == ["t0", "t1"]
+
+
+def test_plan_computes_nothing(monkeypatch):
+    ran = experiments(monkeypatch, COMPLETE)
+    assert suite.main(["plan"]) == COMPLETE and ran == [("t0", "plan")]
+
+
+def test_a_table_of_cells_is_run_by_the_suite(monkeypatch):
+    table, asked = SimpleNamespace(name="t", title="T"), []
+    monkeypatch.setattr(suite, "_experiments", lambda: [SimpleNamespace(TABLE=table)])
+    monkeypatch.setattr(suite, "run", lambda table, options: asked.append(table) or COMPLETE)
+    assert suite.main(["all"]) == COMPLETE and asked == [table]
+
+
+def test_the_real_plan_needs_no_store(tmp_path, capsys):
+    assert suite.main(["plan", "--scale", "smoke", "--store", str(tmp_path / "store"), "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "table1: 2 datasets to count" in printed and "table4: 0/" in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_is_needed():
+    with pytest.raises(SystemExit) as exit_:
+        suite.main([])
+    assert exit_.value.code == USAGE

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["METRICS", "MetricDisplay", "format_number", "format_with_interval"]
+__all__ = ["METRICS", "MetricDisplay", "format_number"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class MetricDisplay:
     factor : float
         From the metric's own unit to the one shown: AUC is shown in percent.
     decimals : int
-    higher_is_better : bool
+    higher_is_better : bool or None
+        None for what is neither good nor bad.
     chance : float or None
         What guessing gives, in the unit shown.
     """
@@ -28,7 +29,7 @@ class MetricDisplay:
     label: str
     factor: float
     decimals: int
-    higher_is_better: bool
+    higher_is_better: bool | None
     chance: float | None = None
 
 
@@ -41,19 +42,14 @@ METRICS: Mapping[str, MetricDisplay] = MappingProxyType(
         "mae": MetricDisplay("MAE", 1.0, 2, False),
         "pcc": MetricDisplay("PCC", 1.0, 2, True, 0.0),
         "icc": MetricDisplay("ICC(3,1)", 1.0, 2, True, 0.0),
+        "count": MetricDisplay("Count", 1.0, 0, None),
+        "share": MetricDisplay("Share (%)", 100.0, 1, None),
     }
 )
 
 
 def format_number(value: float | None, metric: str) -> str:
-    """Round a number for readers; a dash where there is none."""
+    """Round a number for readers, thousands apart; a dash where there is none."""
     if value is None or math.isnan(value):
         return "–"
-    return f"{value:.{METRICS[metric].decimals}f}"
-
-
-def format_with_interval(value: float, low: float, high: float, metric: str) -> str:
-    """Round a number and its interval, as ``71.3 [65.0, 77.1]``."""
-    if math.isnan(value):
-        return "–"
-    return f"{format_number(value, metric)} [{format_number(low, metric)}, {format_number(high, metric)}]"
+    return f"{value:,.{METRICS[metric].decimals}f}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro.files import write_atomically
-from repro.suite.display import METRICS, format_number, format_with_interval
+from repro.suite import sheet
+from repro.suite.display import METRICS, format_number
 from repro.suite.spec import Scale, Table
 
 if TYPE_CHECKING:
@@ -51,17 +50,7 @@ def emit(
     list of Path
         The files, in the order written.
     """
-    folder = out / "tables" / data
-    texts = {
-        ".csv": frame.to_csv(index=False, lineterminator="\n"),
-        ".md": to_markdown(table, frame, scale, reasons),
-        ".tex": to_latex(table, frame, scale, reasons),
-        ".json": json.dumps(provenance, indent=1, sort_keys=True, default=str) + "\n",
-    }
-    written = []
-    for suffix, text in texts.items():
-        written.append(folder / f"{table.name}{suffix}")
-        write_atomically(written[-1], text.encode())
+    written = sheet.write_sheet(_sheet(table, frame, scale, reasons), frame, out / "tables" / data, provenance)
     return written + (_plot(table, frame, out / "figures" / data) if table.plot else [])
 
 
@@ -106,26 +95,54 @@ def _notes(frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str]) -> lis
     return notes
 
 
-def _shaped(table: Table, frame: pd.DataFrame) -> list[tuple[bool, list[str]]]:
-    """Rows as they are shown: (published, cells), the paper's value beside ours."""
+def to_markdown(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str] = _NO_REASONS) -> str:
+    """Return the table as Markdown that also reads well as plain text."""
+    return sheet.to_markdown(_sheet(table, frame, scale, reasons))
+
+
+def to_latex(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str] = _NO_REASONS) -> str:
+    r"""Return a booktabs table and one ``\newcommand`` for each number, to be quoted in running text."""
+    return sheet.to_latex(_sheet(table, frame, scale, reasons))
+
+
+def _sheet(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str]) -> sheet.Sheet:
+    """Lay the table out in the paper's shape, the paper's value beside ours."""
     main = frame[frame["aggregate"] == "subject_mean"].set_index(["row", "column"])
     best = _best(table, frame)
-    shaped = []
+    shaped: list[tuple[bool, tuple[sheet.Cell, ...]]] = []
     for row in table.rows:
-        cells = list(row.lead)
+        cells: list[sheet.Cell] = list(row.lead)
         for column in table.columns:
-            number = main.loc[(row.label, column.label)]
-            text = format_with_interval(number.value, number.ci_low, number.ci_high, column.metric)
-            if (row.label, column.label) in best:
-                text = f"**{text}**"
-            if number.cells_done < number.cells_total:
-                text += f" * ({number.cells_done}/{number.cells_total} cells)"
-            cells.append(text)
+            place = (row.label, column.label)
+            number = main.loc[place]
+            cells.append(_number(sheet.macro_name(table.name, *place), number, column.metric, place in best))
             if column.published:
-                paper = None if not row.published else number.paper
-                cells.append(format_number(paper, column.metric) if row.published else "")
-        shaped.append((row.published, cells))
-    return shaped
+                cells.append(format_number(number.paper, column.metric) if row.published else "")
+        shaped.append((row.published, tuple(cells)))
+    header = _header(table)
+    return sheet.Sheet(
+        name=table.name,
+        title=table.title,
+        caption=table.caption,
+        header=tuple(header),
+        alignment="l" * len(table.lead) + "r" * (len(header) - len(table.lead)),
+        rows=tuple(shaped),
+        notes=tuple(_notes(frame, scale, reasons)),
+    )
+
+
+def _number(macro: str, number: Any, metric: str, best: bool) -> sheet.Number:
+    """Round a number of the tidy frame and its interval."""
+    value = format_number(number.value, metric)
+    low, high = (format_number(bound, metric) for bound in (number.ci_low, number.ci_high))
+    complete = number.cells_done == number.cells_total
+    return sheet.Number(
+        macro,
+        value,
+        interval="" if value == "–" else f"[{low}, {high}]",
+        best=best,
+        lacking="" if complete else f"{number.cells_done}/{number.cells_total}",
+    )
 
 
 def _best(table: Table, frame: pd.DataFrame) -> set[tuple[str, str]]:
@@ -149,82 +166,3 @@ def _header(table: Table) -> list[str]:
         if column.published:
             header.append(f"{column.label}, paper")
     return header
-
-
-def to_markdown(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str] = _NO_REASONS) -> str:
-    """Return the table as Markdown that also reads well as plain text."""
-    header, shaped = _header(table), _shaped(table, frame)
-    body = [cells for published, cells in shaped if published]
-    ours = [cells for published, cells in shaped if not published]
-    if ours:
-        body += [["*not in the paper:*"] + [""] * (len(header) - 1), *ours]
-    widths = [max(len(line[i]) for line in [header, *body]) for i in range(len(header))]
-    lines = [f"**{table.title}**", ""]
-    for number, line in enumerate([header, *body]):
-        lines.append("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |")
-        if number == 0:
-            lines.append("|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join([*lines, "", *(f"{note}  " for note in _notes(frame, scale, reasons))]).rstrip() + "\n"
-
-
-_LATEX = str.maketrans({"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "→": r"$\rightarrow$", "–": "--"})
-_DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
-
-
-def to_latex(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str] = _NO_REASONS) -> str:
-    r"""Return a booktabs table and one ``\newcommand`` for each number, to be quoted in running text."""
-    macros: list[str] = []
-    main = frame[frame["aggregate"] == "subject_mean"].set_index(["row", "column"])
-    best = _best(table, frame)
-    shaped: list[tuple[bool, list[str]]] = []
-    for row in table.rows:
-        cells = [text.translate(_LATEX) for text in row.lead]
-        for column in table.columns:
-            number = main.loc[(row.label, column.label)]
-            name = _macro(table.name, row.label, column.label)
-            value = format_number(number.value, column.metric)
-            macros.append(rf"\newcommand{{\{name}}}{{{value}}}")
-            interval = (
-                rf"[{format_number(number.ci_low, column.metric)}, {format_number(number.ci_high, column.metric)}]"
-            )
-            text = rf"\textbf{{\{name}}}" if (row.label, column.label) in best else rf"\{name}{{}}"
-            text += rf" {{\scriptsize {interval}}}" if value != "–" else ""
-            if number.cells_done < number.cells_total:
-                text += rf"$^*$ ({number.cells_done}/{number.cells_total})"
-            cells.append(text.replace("–", "--"))
-            if column.published:
-                cells.append(format_number(number.paper, column.metric).translate(_LATEX) if row.published else "")
-        shaped.append((row.published, cells))
-    header = [text.translate(_LATEX) for text in _header(table)]
-    lines = [" & ".join(cells) + r" \\" for published, cells in shaped if published]
-    ours = [" & ".join(cells) + r" \\" for published, cells in shaped if not published]
-    caption = " ".join([table.caption, *_notes(frame, scale, reasons)]).translate(_LATEX)
-    return "\n".join(
-        [
-            f"% {table.name}: needs booktabs",
-            *macros,
-            r"\begin{table}[t]",
-            r"\centering\footnotesize",
-            rf"\caption{{{caption}}}",
-            rf"\label{{tab:{table.name}}}",
-            rf"\begin{{tabular}}{{{'l' * len(table.lead)}{'r' * (len(header) - len(table.lead))}}}",
-            r"\toprule",
-            " & ".join(header) + r" \\",
-            r"\midrule",
-            *lines,
-            *([r"\midrule", *ours] if ours else []),
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _macro(*parts: str) -> str:
-    r"""Join names to a control sequence of letters only."""
-    spelled = re.sub(
-        r"\d", lambda digit: _DIGITS[int(digit[0])], " ".join(parts).replace("→", "to").replace("+", "and")
-    )
-    words = re.findall(r"[A-Za-z]+", spelled)
-    return "".join(word[0].upper() + word[1:] for word in words)

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from repro import __version__
+from repro.suite.encoding import faces_found
 from repro.suite.engine import available_cores
 from repro.suite.spec import Scale, Table
 from repro.suite.store import DamagedEntry, Store
 from repro.suite.work import Corpus, Plan
 
-__all__ = ["provenance"]
+__all__ = ["circumstances", "provenance"]
 
 _PACKAGES = ("torch", "torchvision", "numpy", "numba", "scipy", "opencv-contrib-python-headless", "pandas", "datasets")
 
@@ -43,12 +44,7 @@ def provenance(
         ``seconds`` of this command and of the stored cells and networks when they were computed.
     """
     return {
-        "table": table.name,
-        "suite": __version__,
-        "command": {"scale": scale.name, "seeds": options.seeds, "mode": options.mode, "device": options.device},
-        "versions": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
-        "commit": _commit(),
-        "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": available_cores()},
+        **circumstances(table.name, options),
         "scale": {
             "input": scale.input.describe(),
             "clips": {name: asdict(clips) for name, clips in scale.clips.items()},
@@ -62,10 +58,22 @@ def provenance(
             },
             "fine_tuning": asdict(scale.fine_tuning),
         },
-        "data": {name: _data(corpus) for name, corpus in corpora.items()},
+        "data": {name: _data(corpus, plan, store) for name, corpus in corpora.items()},
         "pretext": {row: [_history(store, key) for key in keys] for row, keys in plan.artifacts.items()},
         "checks": list(checks),
         "seconds": {"this command": round(seconds, 1), **_seconds(plan, store)},
+    }
+
+
+def circumstances(table: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Collect what does not depend on what a table is about: ``command``, ``versions``, ``commit``, ``hardware``."""
+    return {
+        "table": table,
+        "suite": __version__,
+        "command": {name: getattr(options, name) for name in ("scale", "seeds", "mode", "device")},
+        "versions": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "commit": _commit(),
+        "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": available_cores()},
     }
 
 
@@ -79,7 +87,7 @@ def _seconds(plan: Plan, store: Store) -> dict[str, float]:
     return {kind: round(sum(entry["run"]["seconds"] for entry in found), 1) for kind, found in entries.items()}
 
 
-def _data(corpus: Corpus) -> dict[str, Any]:
+def _data(corpus: Corpus, plan: Plan, store: Store) -> dict[str, Any]:
     data = corpus.dataset
     return {
         "simulated": data.simulated,
@@ -89,6 +97,7 @@ def _data(corpus: Corpus) -> dict[str, Any]:
         "frames": int(sum(record.n_frames for record in data.records)),
         "labelled_clips": len(corpus.labelled),
         "unlabelled_clips": sum(len(source.clips) for source in corpus.sources),
+        "faces": faces_found(plan.tasks, corpus, store),
         "excluded": [tuple(row) for row in corpus.excluded],
         "notes": [tuple(row) for row in data.notes],
     }

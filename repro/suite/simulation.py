@@ -1,4 +1,4 @@
-"""Simulated datasets as tasks: one for each subject, and one that declares the dataset complete."""
+"""Simulated datasets as tasks: one for each block of a subject's sequences, and one that declares them complete."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from repro.data.simulator import DOMAINS, GENERATOR_VERSION, Domain, finish, plan, prepare, simulate_subject
+from repro.data.simulator import DOMAINS, GENERATOR_VERSION, Domain, divide, finish, plan, prepare, simulate_subject
 from repro.learning.pretext import Report
-from repro.suite.engine import Task
+from repro.suite.engine import Task, available_cores
 from repro.suite.spec import DATASET_LABELS, Simulated
 from repro.suite.store import Store
 
@@ -22,7 +22,8 @@ def simulated_root(store: Store, name: str, size: Simulated) -> Path:
     """Return where the simulated dataset of this size stands, or will stand."""
     frames = "" if size.frames is None else f"-{size.frames}f"
     changes = "".join(f"-{field}={value:g}" for field, value in size.changes)
-    folder = f"{name}-{size.n_subjects}x{size.videos_per_subject}-{size.size}px{frames}{changes}-v{GENERATOR_VERSION}"
+    videos = "real" if size.videos_per_subject is None else size.videos_per_subject
+    folder = f"{name}-{size.n_subjects}x{videos}-{size.size}px{frames}{changes}-v{GENERATOR_VERSION}"
     return store.data_folder / "simulated" / folder
 
 
@@ -43,21 +44,20 @@ def simulation_tasks(root: Path, name: str, size: Simulated) -> list[Task]:
     if _is_complete(root):
         return []
     specs = plan(_domain(name, size), size.n_subjects, size.videos_per_subject, _SEED, frames=size.frames)
-    frames = [sum(s.n_frames for s in specs if s.subject_index == i) for i in range(size.n_subjects)]
     start = Task(
         f"simulate-{root.name}", "prepare", f"simulated {DATASET_LABELS[name]}", 0.1, _prepare, _of(root, name, size)
     )
-    subjects = [
+    blocks = [
         Task(
-            f"simulate-{root.name}-{index}",
+            f"simulate-{root.name}-{block.subject_index}-{block.sequences[0]}",
             "simulate",
-            f"simulated {DATASET_LABELS[name]}, subject {index + 1}/{size.n_subjects}",
-            frames[index] * _SECONDS_PER_FRAME * (size.size / 96) ** 2,
-            _subject,
-            {**_of(root, name, size), "index": index},
+            f"simulated {DATASET_LABELS[name]}, subject {block.subject_index + 1}/{size.n_subjects}",
+            block.n_frames * _SECONDS_PER_FRAME * (size.size / 96) ** 2,
+            _block,
+            {**_of(root, name, size), "index": block.subject_index, "sequences": block.sequences},
             (start.id,),
         )
-        for index in range(size.n_subjects)
+        for block in divide(specs, available_cores())
     ]
     end = Task(
         f"complete-{root.name}",
@@ -66,9 +66,9 @@ def simulation_tasks(root: Path, name: str, size: Simulated) -> list[Task]:
         0.1,
         _finish,
         _of(root, name, size),
-        tuple(task.id for task in subjects),
+        tuple(task.id for task in blocks),
     )
-    return [start, *subjects, end]
+    return [start, *blocks, end]
 
 
 def compilation_task() -> Task:
@@ -102,11 +102,18 @@ def _prepare(root: str, name: str, size: Simulated, report: Report) -> None:
     prepare(_domain(name, size), root, **_options(size))  # type: ignore[arg-type]
 
 
-def _subject(root: str, name: str, size: Simulated, index: int, report: Report) -> None:
+def _block(root: str, name: str, size: Simulated, index: int, sequences: tuple[int, ...], report: Report) -> None:
     def progress(done: int, total: int) -> None:
-        report(done / total, f"{done}/{total} videos")
+        report(done / total, f"{done}/{total} frames")
 
-    simulate_subject(_domain(name, size), root, index, progress=progress, **_options(size))  # type: ignore[arg-type]
+    simulate_subject(
+        _domain(name, size),
+        root,
+        index,
+        sequences=sequences,
+        progress=progress,
+        **_options(size),  # type: ignore[arg-type]
+    )
 
 
 def _finish(root: str, name: str, size: Simulated, report: Report) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from repro.data.inputs import InputSpec
+from repro.data.encoding import InputKind, InputSpec
 from repro.learning.finetune import FineTuning
 from repro.learning.pretext import BackboneSpec
 from repro.learning.schedule import Schedule
@@ -125,7 +125,7 @@ class Column:
 
     label: str
     metric: str
-    input: Literal["RGB", "SSD(RGB)"] = "SSD(RGB)"
+    input: InputKind = "SSD(RGB)"
     published: bool = True
 
 
@@ -194,10 +194,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Simulated:
-    """Size of a simulated dataset, and the parameters of its domain that differ from the usual."""
+    """Size of a simulated dataset, and the parameters of its domain that differ from the usual.
+
+    Without ``videos_per_subject`` each subject has as many videos as the real one, of the real lengths.
+    """
 
     n_subjects: int
-    videos_per_subject: int
+    videos_per_subject: int | None
     size: int
     frames: int | None = None
     changes: tuple[tuple[str, float], ...] = ()
@@ -254,7 +257,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             "smoke",
             simulated={"unbc": Simulated(4, 3, 48, 90), "biovid": Simulated(4, 5, 48, 60)},
             clips={"unbc": Clips(45, 45, 20, 10, 4), "biovid": Clips(None, 1, 20, 10, 4)},
-            input=InputSpec(size=32, segment_length=10),
+            input=InputSpec(size=32, segment_length=10, flow="dis"),
             n_folds=2,
             pretext=PretextRun(
                 Schedule(1, 16, 0.03, "cosine", clip_norm=1.0), 2, 2, {"clips_per_source": 4, "dimensions": 16}
@@ -266,7 +269,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             "quick",
             simulated={"unbc": Simulated(12, 8, 72), "biovid": Simulated(12, 20, 72)},
             clips={"unbc": Clips(60, 30, 40, 10), "biovid": Clips(None, 1, 40, 14)},
-            input=InputSpec(size=64),
+            input=InputSpec(size=64, flow="dis"),
             n_folds=3,
             pretext=PretextRun(Schedule(4, 64, 0.03, "cosine", clip_norm=1.0), 20, 2),
             fine_tuning=FineTuning(_SMALL, Schedule(6, 16, 0.01, "cosine")),
@@ -274,7 +277,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
         ),
         "paper": Scale(
             "paper",
-            simulated={"unbc": Simulated(25, 8, 240), "biovid": Simulated(87, 100, 240)},
+            simulated={"unbc": Simulated(25, None, 240), "biovid": Simulated(87, None, 240)},
             clips={"unbc": Clips(60, 20, 40, 10), "biovid": Clips(None, 1, 40, 14)},
             input=InputSpec(size=224),
             n_folds=5,

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from repro.data.inputs import InputSet, InputSpec, read_shard, write_shard
+from repro.data.encoding import InputSpec
+from repro.data.inputs import InputSet, read_inputs, write_shard
+from repro.data.stored_images import StoredImages
 from repro.learning.finetune import FineTuning, fine_tune, predict
 from repro.learning.pretext import PretextPool, PretextTask, Report, train_pretext
 from repro.learning.seeds import seed_from
@@ -30,7 +32,7 @@ def encode_subject(store: str, key: str, work: Sequence[Any], spec: InputSpec, r
 
 
 def _load(store: Store, keys: Sequence[str]) -> InputSet:
-    return InputSet.concatenate([read_shard(store.input_folder(key))[0] for key in keys])
+    return read_inputs([store.input_folder(key) for key in keys])
 
 
 def _pool(store: Store, shards: Mapping[str, Sequence[str]], videos: Mapping[str, Sequence[str] | None]) -> PretextPool:
@@ -39,14 +41,12 @@ def _pool(store: Store, shards: Mapping[str, Sequence[str]], videos: Mapping[str
     for dataset, keys in shards.items():
         inputs = _load(store, keys)
         chosen = videos[dataset]
-        keep = np.arange(len(inputs.clips)) if chosen is None else np.flatnonzero(np.isin(inputs.videos, chosen))
-        inputs = inputs.select(keep)
+        if chosen is not None:
+            inputs = inputs.select(np.flatnonzero(np.isin(inputs.videos, chosen)))
         names = ([f"{dataset}/{n}" for n in column] for column in (inputs.sources, inputs.videos, inputs.subjects))
         parts.append((inputs.images, *map(np.array, names)))
-    import torch
-
     images, *identifiers = zip(*parts, strict=True)
-    return PretextPool(torch.cat(images), *(np.concatenate(column) for column in identifiers))
+    return PretextPool(StoredImages.concatenate(images)[:], *(np.concatenate(column) for column in identifiers))
 
 
 def pretrain(
@@ -114,8 +114,10 @@ def train_cell(
     if shuffled:
         levels = np.random.default_rng(seed_from("shuffled labels", seed)).permutation(levels)
     state = None if pretext is None else load(place.read_artifact(pretext)[1])
-    network = fine_tune(train.images, levels, n_levels, settings, seed=seed, state=state, device=device, report=report)
-    _write(place, key, description, test, predict(network, test.images), fold, repetition, begin)
+    network = fine_tune(
+        train.images[:], levels, n_levels, settings, seed=seed, state=state, device=device, report=report
+    )
+    _write(place, key, description, test, predict(network, test.images[:]), fold, repetition, begin)
 
 
 def fit_reference(
@@ -137,7 +139,8 @@ def fit_reference(
     train, test = _split(_load(place, shards), train_subjects)
     model = estimator()
     inputs = [
-        part.images if features is None else np.array([features[name] for name in part.ids]) for part in (train, test)
+        part.images[:] if features is None else np.array([features[name] for name in part.ids])
+        for part in (train, test)
     ]
     model.fit(inputs[0], train.levels, train.subjects)
     scores = np.zeros((len(test.clips), n_levels), np.float32)

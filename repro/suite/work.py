@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from baselines import METHODS
-from repro.data.clips import Clip, cut, cut_sources
-from repro.data.inputs import InputSpec
+from repro.data.clips import cut, cut_sources
+from repro.data.encoding import InputSpec
 from repro.data.schema import Dataset, Exclusion
 from repro.learning.pretext import PretextTask
 from repro.learning.protocols import Split, grouped_k_fold, leave_one_subject_out, share_of_videos
 from repro.learning.seeds import seed_from
 from repro.suite import tasks
+from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Task
 from repro.suite.spec import Clips, Row, Scale, Share, Table
 from repro.suite.store import Store, hash_of
@@ -25,7 +26,7 @@ __all__ = ["Cell", "Corpus", "Plan", "build_plan", "expected_cells"]
 _VERSION = 1
 """Of the work between data and predictions; raised when the same description would give other numbers."""
 
-_COST = {"input frame": 1 / 900, "pretext image": 0.0045, "training image": 0.0045}
+_COST = {"pretext image": 0.0045, "training image": 0.0045}
 """Rough seconds on one core at the quick scale; they only weigh the progress bar."""
 
 
@@ -378,43 +379,9 @@ class _Planner:
         self, corpus: Corpus, spec: InputSpec, *, labelled: bool, subjects: set[str] | None = None
     ) -> list[str]:
         """Add the tasks that encode each subject's clips and return their keys."""
-        items: list[tuple[Clip, str]] = (
-            [(clip, "") for clip in corpus.labelled]
-            if labelled
-            else [(clip, f"{s.video}#{s.index}") for s in corpus.sources for clip in s.clips]
-        )
-        records = {record.video: record for record in corpus.dataset.records}
-        by_subject: dict[str, dict[str, list[tuple[Clip, str]]]] = {}
-        for clip, source in items:
-            by_subject.setdefault(clip.subject, {}).setdefault(clip.video, []).append((clip, source))
-        keys = []
-        for subject, by_video in by_subject.items():
-            if subjects is not None and subject not in subjects:
-                continue
-            key = hash_of(
-                {
-                    "version": _VERSION,
-                    "data": corpus.labelled_description if labelled else corpus.unlabelled_description,
-                    "subject": subject,
-                    "input": spec.describe(),
-                }
-            )
-            keys.append(key)
-            frames = sum(clip.stop - clip.start for clips in by_video.values() for clip, _ in clips)
-            self.inputs[key] = Task(
-                f"input-{key}",
-                "input",
-                f"{spec.kind} images of {corpus.dataset.name} {subject}",
-                frames * _COST["input frame"],
-                tasks.encode_subject,
-                {
-                    "store": self.store,
-                    "key": key,
-                    "work": [(records[video], clips) for video, clips in by_video.items()],
-                    "spec": spec,
-                },
-            )
-        return keys
+        made = encoding_tasks(corpus, spec, self.store, labelled=labelled, subjects=subjects)
+        self.inputs |= made
+        return list(made)
 
 
 def _is_among(video: str, videos: Iterable[str] | None) -> bool:

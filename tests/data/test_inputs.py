@@ -1,15 +1,22 @@
 """Clips as images, and their cache."""
 
 import dataclasses
+import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from repro.data import inputs
-from repro.data.clips import Clip
-from repro.data.inputs import InputSet, InputSpec, encode, read_shard, write_shard
+from repro.data import faces, inputs, open_dataset
+from repro.data.clips import Clip, cut
+from repro.data.encoding import KINDS, InputSpec, draw_motion, encode
+from repro.data.flow import draw_flow, flow
+from repro.data.inputs import InputSet, open_inputs, read_inputs, read_notes, write_shard
 from repro.data.schema import VideoRecord
+from repro.data.simulator import DOMAINS, simulate
+from repro.data.stored_images import StoredImages
 from repro.ssd import distill
 
 SPEC = InputSpec(size=32, segment_length=8, alignment="none")
@@ -35,50 +42,165 @@ def clips(*starts, length=24):
     return [Clip("s", "s/v", start, start + length, start % 5) for start in starts]
 
 
-def test_an_ssd_input_is_the_distilled_clip_of_the_prepared_frames():
-    images, kept, excluded = encode(record(), clips(0, 30), SPEC)
-    assert kept == clips(0, 30) and excluded == []
-    assert images.shape == (2, 3, 32, 32) and images.dtype == torch.uint8
-    prepared = inputs.faces.prepare(record().frames(), None, size=32, mode="none")
-    assert torch.equal(images[1], distill(prepared[30:54], segment_length=8))
+def spec_of(kind, **changes):
+    return dataclasses.replace(SPEC, kind=kind, flow="dis", **changes)
 
 
-def test_an_rgb_input_is_the_middle_frame():
-    images, _, _ = encode(record(), clips(10), InputSpec("RGB", size=40, alignment="none"))
-    assert torch.equal(images[0], record().frames()[10 + 12])
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    """Return a dataset of two videos of one simulated subject, with their clips."""
+    root = tmp_path_factory.mktemp("simulated") / "biovid"
+    simulate(DOMAINS["biovid"], root, n_subjects=1, videos_per_subject=2, size=48, frames=24)
+    data = open_dataset("biovid", root)
+    made, excluded = cut(data, length=16, stride=4)
+    assert len(made) == 6 and not excluded
+    return data, made
+
+
+def work_of(data, made):
+    return [(r, [(clip, "") for clip in made if clip.video == r.video]) for r in data.records]
+
+
+def test_the_four_inputs_of_a_simulated_face(simulated):
+    data, made = simulated
+    first, clip = data.records[0], made[1]
+    prepared = faces.prepare(first.frames(), first.landmarks(), size=40, mode="auto")
+    motion = draw_flow(flow(prepared.frames))
+    assert clip.start == 4
+    expected = {
+        "RGB": prepared.frames[12],
+        "OF": motion[11],  # leads from frame 11 to frame 12
+        "SSD(RGB)": distill(prepared.frames[4:20], segment_length=8),
+        "SSD(OF)": distill(motion[3:19], segment_length=8),
+    }
+    assert tuple(expected) == KINDS
+    for kind, image in expected.items():
+        encoded = encode(first, [clip], InputSpec(kind, size=40, segment_length=8))
+        assert encoded.clips == [clip] and encoded.excluded == [] and encoded.face == prepared.method
+        assert encoded.images.shape == (1, 3, 40, 40) and encoded.images.dtype == torch.uint8
+        assert torch.equal(encoded.images[0], image), kind
+    assert len({bytes(image.numpy()) for image in expected.values()}) == 4
+
+
+def test_the_first_frame_of_a_video_repeats_the_flow_of_the_second():
+    frames = record().frames()[:5]
+    field = draw_flow(flow(frames, method="dis"), limit=0.05)
+    drawn = draw_motion(frames, np.ones(5, bool), method="dis", limit=0.05)
+    assert torch.equal(drawn, torch.cat([field[:1], field]))
+    assert len(drawn) == len(frames)
+
+
+def test_flow_is_computed_for_the_frames_that_clips_need_and_once(monkeypatch):
+    seen = []
+
+    def counted(frames, **options):
+        seen.append(len(frames) - 1)
+        return flow(frames, **options)
+
+    monkeypatch.setattr("repro.data.encoding.flow", counted)
+    overlapping = encode(record(), clips(0, 4, 8, length=16), spec_of("SSD(OF)"))
+    assert sum(seen) == 23, "frames 0..23 lie in a clip, and 23 pairs lead to 1..23"
+    seen.clear()
+    encode(record(), clips(0, 20), spec_of("OF"))
+    assert seen == [1, 1]
+    alone = encode(record(), clips(8, length=16), spec_of("SSD(OF)"))
+    assert torch.equal(overlapping.images[2], alone.images[0])
+
+
+def test_flow_of_a_long_video_does_not_depend_on_the_blocks(monkeypatch):
+    whole = encode(record(), clips(0, 30), spec_of("SSD(OF)")).images
+    monkeypatch.setattr("repro.data.encoding._BLOCK", 7)
+    assert torch.equal(encode(record(), clips(0, 30), spec_of("SSD(OF)")).images, whole)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_do_not_depend_on_the_order_of_clips(kind):
+    one = encode(record(), clips(0, 11, 30), spec_of(kind)).images
+    other = encode(record(), clips(30, 0, 11), spec_of(kind)).images
+    assert torch.equal(other, one[[2, 0, 1]])
 
 
 def test_clips_beyond_what_was_decoded_are_excluded():
-    images, kept, excluded = encode(record(given=50), clips(0, 30), SPEC)
-    assert len(images) == 1 and kept == clips(0)
-    (row,) = excluded
+    encoded = encode(record(given=50), clips(0, 30), SPEC)
+    assert len(encoded.images) == 1 and encoded.clips == clips(0)
+    (row,) = encoded.excluded
     assert row.file == "s/v:30-54" and "54" in row.reason and "50" in row.reason
 
 
-def test_a_video_without_a_face_is_excluded():
-    images, kept, excluded = encode(record(), clips(0), dataclasses.replace(SPEC, alignment="crop"))
-    assert images.shape == (0, 3, 32, 32) and kept == []
-    assert excluded[0].file == "s/v" and "face" in excluded[0].reason
+def test_a_video_that_cannot_be_aligned_is_excluded():
+    encoded = encode(record(), clips(0), dataclasses.replace(SPEC, alignment="align"))
+    assert encoded.images.shape == (0, 3, 32, 32) and encoded.clips == [] and encoded.face is None
+    assert encoded.excluded[0].file == "s/v" and "landmarks" in encoded.excluded[0].reason
 
 
-def test_a_shard_reads_as_it_was_written(tmp_path):
+CHANGES = {
+    "size": 48,
+    "alignment": "crop",
+    "segment_length": 10,
+    "window": 3,
+    "depth": 3,
+    "noise_variance": 1.0,
+    "center": False,
+    "domain": "log",
+    "normalize": "channel",
+    "flow": "tvl1",
+    "flow_limit": 0.02,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_description_differs_exactly_when_the_image_does(kind):
+    assert set(CHANGES) == {field.name for field in dataclasses.fields(InputSpec)} - {"kind"}
+    used = {"size", "alignment"}
+    used |= {"flow", "flow_limit"} if "OF" in kind else set()
+    used |= {name for name in CHANGES if "flow" not in name} if "SSD" in kind else set()
+    base = spec_of(kind)
+    for name, value in CHANGES.items():
+        differs = dataclasses.replace(base, **{name: value}).describe() != base.describe()
+        assert differs == (name in used), name
+    assert len({str(spec_of(other).describe()) for other in KINDS}) == 4
+
+
+def test_the_shortest_clip_follows_from_the_kind():
+    assert [InputSpec(kind).shortest_clip for kind in KINDS] == [1, 2, 40, 40]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "flow"}, "'flow' is not one of 'RGB', 'OF', "),
+        ({"alignment": "warp"}, "alignment 'warp'"),
+        ({"kind": "OF", "flow": "farneback"}, "flow method 'farneback'"),
+        ({"kind": "OF", "size": 8}, "size 8 is too small"),
+        ({"flow_limit": float("nan")}, "flow_limit.* nan"),
+        ({"size": 0}, "size 0 is too small"),
+    ],
+)
+def test_a_wrong_specification_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        InputSpec(**options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shard_reads_as_it_was_encoded_bit_for_bit(tmp_path, simulated, kind):
+    data, made = simulated
+    spec = InputSpec(kind, size=32, segment_length=8, flow="dis")
+    write_shard(tmp_path / "shard", work_of(data, made), spec)
+    read = read_inputs([tmp_path / "shard"])
+    encoded = [encode(r, [clip for clip in made if clip.video == r.video], spec) for r in data.records]
+    assert torch.equal(read.images[:], torch.cat([e.images for e in encoded]))
+    assert list(read.clips) == made
+
+
+def test_what_was_left_out_and_how_faces_were_found_stands_beside_the_images(tmp_path):
     items = [(clip, f"s/v#{i}") for i, clip in enumerate(clips(0, 12, 30))]
     write_shard(tmp_path / "a/shard", [(record(given=50), items)], SPEC)
-    read, excluded = read_shard(tmp_path / "a/shard")
-    images, kept, lost = encode(record(given=50), [clip for clip, _ in items], SPEC)
-    assert torch.equal(read.images, images) and list(read.clips) == kept and excluded == lost
+    notes, read = read_notes(tmp_path / "a/shard"), read_inputs([tmp_path / "a/shard"])
+    assert notes.excluded == encode(record(given=50), clips(0, 12, 30), SPEC).excluded
+    assert notes.faces == {"s/v": "centre crop"} and notes.input == SPEC.describe()
+    assert open_inputs([tmp_path / "a/shard"])["face"][:] == ["centre crop"] * 2
     assert read.sources == ("s/v#0", "s/v#1")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["shard"], "nothing temporary is left"
-
-
-def test_a_shard_is_a_hugging_face_dataset(tmp_path):
-    import datasets
-
-    write_shard(tmp_path / "shard", [(record(), [(clip, "") for clip in clips(0, 30)])], SPEC)
-    table = datasets.load_from_disk(str(tmp_path / "shard"))
-    assert table.num_rows == 2 and table[1]["level"] == 0 and table[0]["image"].size == (32, 32)
-    rgb = np.asarray(table[0]["image"]).transpose(2, 0, 1)
-    np.testing.assert_array_equal(rgb, encode(record(), clips(0), SPEC)[0][0].numpy())
 
 
 def test_a_shard_that_is_there_is_not_made_again(tmp_path, monkeypatch):
@@ -88,34 +210,132 @@ def test_a_shard_that_is_there_is_not_made_again(tmp_path, monkeypatch):
     write_shard(tmp_path / "shard", work, SPEC)
 
 
-def test_an_interrupted_shard_leaves_nothing(tmp_path, monkeypatch):
-    def fail(*arguments):
-        raise OSError("no space left on device")
+@pytest.mark.parametrize("error", [OSError("no space left on device"), KeyboardInterrupt()])
+def test_an_interrupted_shard_leaves_nothing(tmp_path, monkeypatch, error):
+    def fail(folder, *_):
+        folder.mkdir()
+        (folder / "half.arrow").touch()
+        raise error
 
     monkeypatch.setattr(inputs, "_save", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(type(error)):
         write_shard(tmp_path / "shard", [(record(), [(clip, "") for clip in clips(0)])], SPEC)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_shard_names_the_folder(tmp_path):
-    write_shard(tmp_path / "shard", [(record(), [(clip, "") for clip in clips(0)])], SPEC)
-    next((tmp_path / "shard").glob("*.arrow")).write_bytes(b"damage")
-    with pytest.raises(ValueError, match="shard is not a readable input cache"):
-        read_shard(tmp_path / "shard")
+@pytest.fixture
+def shards(tmp_path):
+    """Write three shards of 2, 0 and 1 images."""
+    folders = [tmp_path / name for name in ("k1", "k2", "k3")]
+    for folder, starts in zip(folders, [(0, 30), (), (12,)], strict=True):
+        write_shard(folder, [(record(), [(clip, "") for clip in clips(*starts)])], SPEC)
+    return folders
 
 
-def test_sets_are_joined_and_selected():
-    first = InputSet(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), tuple(clips(0, 1)), ("a", "b"))
-    second = InputSet(torch.ones(1, 3, 4, 4, dtype=torch.uint8), tuple(clips(2)), ("c",))
-    joined = InputSet.concatenate([first, second]).select(np.array([2, 0]))
-    assert joined.sources == ("c", "a") and list(joined.levels) == [2, 0]
-    assert list(joined.ids) == ["s/v:2-26", "s/v:0-24"] and joined.images[0].max() == 1
+def test_shards_open_as_one_memory_mapped_dataset(shards):
+    import datasets
+
+    table = open_inputs(shards, description="three shards")
+    assert isinstance(table, datasets.Dataset) and table.info.description == "three shards"
+    assert table["start"][:] == [0, 30, 12] and table["level"][:] == [0, 0, 2]
+    assert {file["filename"].rsplit("/", 2)[-2] for file in table.cache_files} == {"k1", "k3"}
+    assert table[0]["image"].size == (32, 32)
+    rgb = np.stack([np.asarray(row["image"]).transpose(2, 0, 1) for row in table])
+    np.testing.assert_array_equal(rgb, encode(record(), clips(0, 30, 12), SPEC).images.numpy())
 
 
-def test_an_rgb_key_does_not_hold_parameters_of_the_distillation():
-    assert InputSpec("RGB", window=3).describe() == InputSpec("RGB").describe()
-    assert InputSpec(window=3).describe() != InputSpec().describe()
-    assert InputSpec().shortest_clip == 40 and InputSpec("RGB").shortest_clip == 1
-    with pytest.raises(ValueError, match="flow"):
-        InputSpec("flow")
+def test_an_exported_dataset_loads_again(shards, tmp_path):
+    import datasets
+
+    table = open_inputs(shards, description="three shards")
+    table.save_to_disk(str(tmp_path / "export"))
+    again = datasets.load_from_disk(str(tmp_path / "export"))
+    assert json.loads((tmp_path / "export/state.json").read_text())["_fingerprint"] == table._fingerprint
+    assert again._fingerprint == datasets.load_from_disk(str(tmp_path / "export"))._fingerprint
+    assert again.info.description == "three shards"
+    assert again.column_names == table.column_names
+    for one, other in zip(table, again, strict=True):
+        assert {k: v for k, v in one.items() if k != "image"} == {k: v for k, v in other.items() if k != "image"}
+        np.testing.assert_array_equal(np.asarray(one["image"]), np.asarray(other["image"]))
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from repro.data.inputs import open_inputs
+print(open_inputs([Path(folder) for folder in sys.argv[1:]], description="d")._fingerprint)
+"""
+
+
+def test_the_fingerprint_is_that_of_the_keys_in_every_process(shards, tmp_path):
+    fingerprint = open_inputs(shards, description="d")._fingerprint
+    command = [sys.executable, "-c", SCRIPT, *map(str, shards)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == fingerprint
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for folder in shards:
+        folder.rename(moved / folder.name)
+    folders = [moved / folder.name for folder in shards]
+    assert open_inputs(folders, description="d")._fingerprint == fingerprint
+    assert open_inputs(folders[:2], description="d")._fingerprint != fingerprint
+    assert open_inputs(folders[::-1], description="d")._fingerprint != fingerprint
+    assert open_inputs(folders)._fingerprint != fingerprint
+
+
+def test_a_shard_is_the_same_files_whenever_it_is_written(tmp_path):
+    work = [(record(), [(clip, "") for clip in clips(0, 30)])]
+    for name in ("one", "two"):
+        write_shard(tmp_path / name / "key", work, SPEC)
+    contents = [{p.name: p.read_bytes() for p in (tmp_path / name / "key").iterdir()} for name in ("one", "two")]
+    assert contents[0] == contents[1] and len(contents[0]) == 4
+
+
+@pytest.mark.parametrize("file", ["*.arrow", "notes.json", "state.json"])
+def test_a_damaged_shard_names_the_folder_and_the_remedy(shards, file):
+    next(shards[2].glob(file)).write_bytes(b"damage")
+    with pytest.raises(ValueError, match="k3 is not a readable input cache.*remove the folder"):
+        read_inputs(shards)
+
+
+def test_a_damaged_image_names_the_folder_and_the_row(shards):
+    (arrow,) = shards[0].glob("*.arrow")
+    data = bytearray(arrow.read_bytes())
+    second = data.find(b"\x89PNG", data.find(b"\x89PNG") + 1)
+    data[second + 500] ^= 0x55
+    arrow.write_bytes(bytes(data))
+    read = read_inputs(shards)
+    assert torch.equal(read.images[[0, 2]], encode(record(), clips(0, 12), SPEC).images), "the others are sound"
+    with pytest.raises(ValueError, match="k1 is not a readable input cache .image 1 does not decode.*remove"):
+        read.images[1]
+
+
+def test_stored_images_are_indexed_as_a_tensor_is(shards):
+    read = read_inputs(shards)
+    images, whole = read.images, encode(record(), clips(0, 30, 12), SPEC).images
+    assert len(images) == 3 and images.shape == whole.shape and images.dtype == whole.dtype
+    assert images.nbytes == whole.numel()
+    for index in (1, -1, slice(1, None), [2, 0], torch.tensor([[2, 0], [1, 1]]), torch.tensor([True, False, True])):
+        assert torch.equal(images[index], whole[index]), index
+    assert torch.equal(images[np.array([1, 1])], whole[[1, 1]]) and images[[]].shape == (0, 3, 32, 32)
+    assert [len(part) for part in images.split(2)] == [2, 1]
+    assert torch.equal(torch.cat(list(images.split(2))), whole)
+    with pytest.raises(IndexError):
+        images[3]
+
+
+def test_sets_are_selected_and_joined_without_decoding(shards, monkeypatch):
+    whole = encode(record(), clips(0, 30, 12), SPEC).images
+    read = read_inputs(shards)
+    with monkeypatch.context() as patch:
+        patch.setattr("repro.data.stored_images.decode_png", None)
+        chosen = read.select(np.array([2, 0]))
+        joined = StoredImages.concatenate([chosen.images, read.images, read.images.subset(np.array([], int))])
+    assert isinstance(chosen, InputSet) and list(chosen.levels) == [2, 0]
+    assert list(chosen.ids) == ["s/v:12-36", "s/v:0-24"] and chosen.sources == ("", "")
+    assert torch.equal(joined[:], whole[[2, 0, 0, 1, 2]])
+
+
+def test_images_of_two_sizes_are_not_joined(shards, tmp_path):
+    write_shard(tmp_path / "large", [(record(), [(clip, "") for clip in clips(0)])], dataclasses.replace(SPEC, size=40))
+    with pytest.raises(ValueError, match=r"\[32, 40\]"):
+        read_inputs([*shards, tmp_path / "large"])

@@ -109,7 +109,7 @@ def test_damaged_entries_are_set_aside_and_computed_again(finished, store, tmp_p
     cell, artifact = next(store.keys()), next(store.artifact_keys())
     (store.result_folder(cell) / "predictions.npz").write_bytes(b"damage")
     (store.artifact_folder(artifact) / "network.safetensors").write_bytes(b"damage")
-    assert suite_main(["check", "--store", str(store.root)]) == INCOMPLETE
+    assert suite_main(["check", "--store", str(store.root), "--out", str(tmp_path)]) == INCOMPLETE
     assert capsys.readouterr().out.count("damaged:") == 2
     assert run(store.root, tmp_path) == COMPLETE
     assert capsys.readouterr().err.count("set aside") == 2
@@ -211,7 +211,7 @@ def test_folders_that_cannot_be_written_to_are_refused_before_anything_is_comput
     assert run(file, tmp_path / "out") == USAGE
     assert f"--store {file}" in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
-    assert suite_main(["check", "--store", str(tmp_path / "nowhere")]) == USAGE
+    assert suite_main(["check", "--store", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == USAGE
     assert "nowhere" in capsys.readouterr().err
 
 

@@ -150,6 +150,7 @@ def test_latex_has_a_macro_for_each_number(tmp_path):
 
 def test_every_published_number_has_its_row_and_every_row_its_number():
     frame = published()
+    frame = frame[frame.table == TABLE.name]
     assert not frame.duplicated(["table", "row", "column"]).any()
     declared = {
         (TABLE.name, r.label, c.label) for r in TABLE.rows for c in TABLE.columns if r.published and c.published

@@ -1,0 +1,227 @@
+"""What a network takes: a clip as one image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from repro.data import faces
+from repro.data.clips import Clip
+from repro.data.flow import LIMIT, MIN_SIZE, FlowMethod, draw_flow, flow
+from repro.data.schema import Exclusion, VideoRecord
+from repro.ssd import distill
+
+__all__ = ["KINDS", "Encoded", "InputKind", "InputSpec", "draw_motion", "encode"]
+
+InputKind = Literal["RGB", "OF", "SSD(RGB)", "SSD(OF)"]
+
+KINDS: tuple[InputKind, ...] = get_args(InputKind)
+"""Inputs of Table 2."""
+
+_VERSION = 2
+"""Raised when the same specification would give other images."""
+
+_BLOCK = 32
+"""Pairs of frames whose flow is held at a time, as floats, before it is drawn."""
+
+_OF_FLOW = ("flow", "flow_limit")
+_OF_ALL = ("kind", "size", "alignment")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How a clip becomes an image.
+
+    Parameters
+    ----------
+    kind : {"RGB", "OF", "SSD(RGB)", "SSD(OF)"}
+        The clip's middle frame; the optical flow that leads to it, drawn as an image (decision D9); the
+        distillation (Section 2.1) of the clip's frames; that of its drawn flow.
+    size : int
+        Height and width of the face image in pixels.
+    alignment : {"auto", "align", "crop", "fixed", "none"}
+        What is done about the face before anything else; see `repro.data.faces`.
+    segment_length, window, depth, noise_variance, center, domain, normalize
+        As in :func:`repro.ssd.distill`; they matter for SSD only.
+    flow : {"tvl1", "dis"}
+        As in :func:`repro.data.flow.flow`; matters for optical flow only, as does the next.
+    flow_limit : float
+        As in :func:`repro.data.flow.draw_flow`: the share of the side a frame at which drawn flow saturates.
+    """
+
+    kind: InputKind = "SSD(RGB)"
+    size: int = 224
+    alignment: faces.Mode = "auto"
+    segment_length: int = 20
+    window: int = 5
+    depth: int = 1
+    noise_variance: float = 0.4
+    center: bool = True
+    domain: Literal["rms", "log", "product"] = "rms"
+    normalize: Literal["joint", "channel"] = "joint"
+    flow: FlowMethod = "tvl1"
+    flow_limit: float = LIMIT
+
+    def __post_init__(self) -> None:
+        """Check what is checked nowhere else before a video was decoded."""
+        for name, value, known in (
+            ("input kind", self.kind, KINDS),
+            ("alignment", self.alignment, get_args(faces.Mode)),
+            ("flow method", self.flow, get_args(FlowMethod)),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} {value!r} is not one of {', '.join(map(repr, known))}")
+        if not 0 < self.flow_limit < np.inf:
+            raise ValueError(f"flow_limit must be positive, a share of the image's side, got {self.flow_limit}")
+        if self.size < (MIN_SIZE if self.is_flow else 1):
+            raise ValueError(f"size {self.size} is too small for {self.kind}; optical flow needs {MIN_SIZE} pixels")
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether the images show optical flow."""
+        return self.kind in ("OF", "SSD(OF)")
+
+    @property
+    def is_distilled(self) -> bool:
+        """Whether the images are distilled."""
+        return self.kind in ("SSD(RGB)", "SSD(OF)")
+
+    @property
+    def shortest_clip(self) -> int:
+        """Frames that a clip must have."""
+        return 2 * self.segment_length if self.is_distilled else 2 if self.is_flow else 1
+
+    def describe(self) -> dict[str, object]:
+        """Return what changes the image: parameters of flow and distillation count only where they are used."""
+        used = {
+            name: value
+            for name, value in asdict(self).items()
+            if name in _OF_ALL or (self.is_flow if name in _OF_FLOW else self.is_distilled)
+        }
+        return {"version": _VERSION, **used}
+
+
+class Encoded(NamedTuple):
+    """Clips of one video as images.
+
+    Attributes
+    ----------
+    images : Tensor, (n, 3, size, size) uint8
+    clips : list of Clip
+        The clips that the images show.
+    excluded : list of Exclusion
+        The video, if its face cannot be found as asked for; clips beyond the frames that could be decoded.
+    face : str or None
+        How the face was found, one of `repro.data.faces.METHODS`; None if it was not.
+    """
+
+    images: Tensor
+    clips: list[Clip]
+    excluded: list[Exclusion]
+    face: str | None
+
+
+def encode(record: VideoRecord, clips: Sequence[Clip], spec: InputSpec) -> Encoded:
+    """Encode clips of one video; each image depends on its own clip and the frame before it only.
+
+    Optical flow is that of the faces, after they were aligned or cropped. The flow of a frame is the one that
+    leads to it from the frame before, which may lie before the clip, so that T frames have T fields; a video's
+    first frame repeats the field of its second (decision D9). It is computed once for clips that overlap.
+
+    Parameters
+    ----------
+    record : VideoRecord
+    clips : sequence of Clip, all of this video
+    spec : InputSpec
+
+    Returns
+    -------
+    Encoded
+
+    Raises
+    ------
+    ValueError
+        If a clip is shorter than `spec.shortest_clip`, or as `VideoRecord.frames` does.
+    """
+    frames = record.frames()
+    landmarks = None if spec.alignment == "none" else record.landmarks()
+    try:
+        prepared = faces.prepare(
+            frames, None if landmarks is None else landmarks[: len(frames)], size=spec.size, mode=spec.alignment
+        )
+    except faces.FaceError as error:
+        return Encoded(_stack([], spec), [], [Exclusion("video", record.video, str(error))], None)
+    kept = [clip for clip in clips if clip.stop <= len(frames)]
+    excluded = [
+        Exclusion("clip", clip.id, f"needs frames up to {clip.stop}, but only {len(frames)} could be decoded")
+        for clip in clips
+        if clip.stop > len(frames)
+    ]
+    shown = prepared.frames
+    if spec.is_flow and kept:
+        shown = draw_motion(shown, _frames_of(kept, len(frames), spec), method=spec.flow, limit=spec.flow_limit)
+    images = [_encode_clip(shown[clip.start : clip.stop], spec) for clip in kept]
+    return Encoded(_stack(images, spec), kept, excluded, prepared.method)
+
+
+def draw_motion(frames: Tensor, wanted: NDArray[np.bool_], *, method: FlowMethod, limit: float) -> Tensor:
+    """Draw the flow that leads to each frame of a video from the one before.
+
+    Parameters
+    ----------
+    frames : Tensor, (T, 3, H, W) uint8
+    wanted : ndarray, (T,) bool
+        The frames whose flow is needed; others stay black.
+    method, limit
+        As in `repro.data.flow.flow` and `repro.data.flow.draw_flow`.
+
+    Returns
+    -------
+    Tensor, (T, 3, H, W) uint8
+        The first frame, which has none before it, shows the flow to the second.
+    """
+    drawn = torch.zeros_like(frames)
+    later = np.unique(np.maximum(np.flatnonzero(wanted), 1))
+    for run in np.split(later, np.flatnonzero(np.diff(later) > 1) + 1):
+        for first in range(0, len(run), _BLOCK):
+            start, stop = int(run[first]), int(run[first : first + _BLOCK][-1]) + 1
+            drawn[start:stop] = draw_flow(flow(frames[start - 1 : stop], method=method), limit=limit)
+    if wanted[0]:
+        drawn[0] = drawn[1]
+    return drawn
+
+
+def _frames_of(clips: Sequence[Clip], n_frames: int, spec: InputSpec) -> NDArray[np.bool_]:
+    """Tell which frames of a video its clips need."""
+    needed = np.zeros(n_frames, dtype=bool)
+    for clip in clips:
+        if spec.is_distilled:
+            needed[clip.start : clip.stop] = True
+        else:
+            needed[clip.start + len(clip) // 2] = True
+    return needed
+
+
+def _encode_clip(frames: Tensor, spec: InputSpec) -> Tensor:
+    if not spec.is_distilled:
+        return frames[len(frames) // 2]
+    return distill(
+        frames,
+        segment_length=spec.segment_length,
+        window=spec.window,
+        depth=spec.depth,
+        noise_variance=spec.noise_variance,
+        center=spec.center,
+        domain=spec.domain,
+        normalize=spec.normalize,
+    )
+
+
+def _stack(images: Sequence[Tensor], spec: InputSpec) -> Tensor:
+    return torch.stack(list(images)) if images else torch.empty((0, 3, spec.size, spec.size), dtype=torch.uint8)

@@ -1,0 +1,107 @@
+"""Encoding a dataset's clips as tasks: one for each subject, under a key of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from repro.data.clips import Clip
+from repro.data.encoding import InputSpec
+from repro.data.inputs import read_notes
+from repro.suite import tasks
+from repro.suite.engine import Task
+from repro.suite.store import Store, hash_of
+
+if TYPE_CHECKING:
+    from repro.suite.work import Corpus
+
+__all__ = ["encoding_tasks", "faces_found"]
+
+_SECONDS_PER_FRAME = 1 / 900
+_SECONDS_OF_FLOW = {"tvl1": 0.03, "dis": 0.0005}
+"""Rough seconds on one core at 64 pixels; they only weigh the progress bar."""
+
+
+def encoding_tasks(
+    corpus: Corpus, spec: InputSpec, store: str, *, labelled: bool, subjects: Collection[str] | None = None
+) -> dict[str, Task]:
+    """Return the tasks that encode each subject's clips.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    spec : InputSpec
+    store : str
+        Root of the store.
+    labelled : bool
+        The labelled clips, or those of the pretext's sources.
+    subjects : collection of str, optional
+        Only these.
+
+    Returns
+    -------
+    dict
+        Key of a subject's images in the store -> task, in the order of the clips. The key is a hash of all that
+        changes the images.
+    """
+    items: list[tuple[Clip, str]] = (
+        [(clip, "") for clip in corpus.labelled]
+        if labelled
+        else [(clip, source.id) for source in corpus.sources for clip in source.clips]
+    )
+    by_subject: dict[str, dict[str, list[tuple[Clip, str]]]] = {}
+    for clip, source in items:
+        by_subject.setdefault(clip.subject, {}).setdefault(clip.video, []).append((clip, source))
+    records = {record.video: record for record in corpus.dataset.records}
+    data = corpus.labelled_description if labelled else corpus.unlabelled_description
+    made: dict[str, Task] = {}
+    for subject, by_video in by_subject.items():
+        if subjects is not None and subject not in subjects:
+            continue
+        key = hash_of({"data": data, "subject": subject, "input": spec.describe()})
+        made[key] = Task(
+            f"input-{key}",
+            "input",
+            f"{spec.kind} images of {corpus.dataset.name} {subject}",
+            sum(len(clip) for clips in by_video.values() for clip, _ in clips) * _seconds_per_frame(spec),
+            tasks.encode_subject,
+            {
+                "store": store,
+                "key": key,
+                "work": [(records[video], clips) for video, clips in by_video.items()],
+                "spec": spec,
+            },
+        )
+    return made
+
+
+def faces_found(made: Iterable[Task], corpus: Corpus, store: Store) -> dict[str, int]:
+    """Count how the faces of a dataset's videos were found.
+
+    Parameters
+    ----------
+    made : iterable of Task
+        Those of a plan; others than of `encoding_tasks` are passed over.
+    corpus : Corpus
+        The dataset. Videos whose subject is not encoded yet, or has no image, do not count.
+    store : Store
+
+    Returns
+    -------
+    dict
+        One of `repro.data.faces.METHODS` -> number of videos. A video counts once for each method, of which
+        there are several only where specifications differ in their alignment.
+    """
+    records = {id(record) for record in corpus.dataset.records}  # names recur in other simulations of the dataset
+    found: set[tuple[str, str]] = set()
+    for task in made:
+        if task.kind == "input" and id(task.arguments["work"][0][0]) in records:
+            folder = store.input_folder(task.arguments["key"])
+            found.update(read_notes(folder).faces.items() if folder.is_dir() else ())
+    return dict(sorted(Counter(method for _, method in found).items()))
+
+
+def _seconds_per_frame(spec: InputSpec) -> float:
+    flow = _SECONDS_OF_FLOW[spec.flow] if spec.kind == "SSD(OF)" else 0.0
+    return (_SECONDS_PER_FRAME + flow) * (spec.size / 64) ** 2
