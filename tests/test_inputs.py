@@ -51,6 +51,7 @@ def test_a_dataset_is_encoded_and_loads_with_all_that_is_promised(root, tmp_path
     assert "4 images of 4 videos, 2 subjects" in told and "faces: 4 videos" in told and "left out: 0" in told
 
 
+@pytest.mark.slow  # starting two worker processes
 def test_processes_change_nothing_and_the_store_is_used_again(root, tmp_path, monkeypatch):
     import datasets
 

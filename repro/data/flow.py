@@ -20,9 +20,9 @@ FlowMethod = Literal["tvl1", "dis"]
 LIMIT = 0.01
 """Length at which drawn flow saturates, as a share of the image's shorter side a frame (decision D9).
 
-Measured by TV-L1 over 12 videos of each kind at 64 and at 224 pixels: the 99.5th percentile of the flow's length is
-0.2-0.4 % of the side on simulated faces of both domains, aligned or cropped, and 1.0-1.2 % on a recorded face that
-holds nearly still. Of a recorded face that turns and nods in a fixed crop, a tenth of the points move further."""
+Measured by TV-L1 at 64 and at 224 pixels: the 99.5th percentile of the flow's length is 0.1-0.5 % of the side on ten
+simulated faces of each domain, aligned, and 0.8-1.1 % on a recorded face that holds nearly still, cropped. Of a
+recorded face that turns and nods in its crop, a tenth of the points move further."""
 
 MIN_SIZE = 16
 """Smallest side in pixels: OpenCV's DIS crashes on images that are smaller than its patches."""

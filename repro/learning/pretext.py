@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from repro.data.stored_images import StoredImages
 from repro.files import write_atomically
 from repro.learning.backbones import build
 from repro.learning.schedule import Schedule
@@ -57,13 +58,14 @@ class PretextPool:
 
     Parameters
     ----------
-    images : Tensor, shape (N, 3, H, W), uint8
+    images : Tensor or StoredImages, shape (N, 3, H, W), uint8
+        Those that stay on disk are decoded batch by batch.
     sources, videos, subjects : ndarray of str, shape (N,)
         Identifiers of the stretch of video (decision D13), the video and the subject of each image, unique over
         all datasets in the pool.
     """
 
-    images: Tensor
+    images: Tensor | StoredImages
     sources: np.ndarray
     videos: np.ndarray
     subjects: np.ndarray
@@ -81,9 +83,9 @@ class PretextPool:
     def select(self, chosen: np.ndarray) -> PretextPool:
         """Return the sub-pool of a boolean mask or an index array."""
         index = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
-        return PretextPool(
-            self.images[torch.from_numpy(index)], self.sources[index], self.videos[index], self.subjects[index]
-        )
+        images = self.images
+        chosen_images = images.subset(index) if isinstance(images, StoredImages) else images[torch.from_numpy(index)]
+        return PretextPool(chosen_images, self.sources[index], self.videos[index], self.subjects[index])
 
     def split(self, held_out: int, seed: int) -> tuple[PretextPool, PretextPool]:
         """Split off `held_out` subjects, drawn by `seed`, to watch the task on.

@@ -22,6 +22,10 @@ from repro.suite.store import CellPredictions, Store
 __all__ = ["encode_subject", "fit_reference", "pretrain", "train_cell"]
 
 
+IN_MEMORY = 1 << 30
+"""Bytes of images that a pretext task holds decoded; a larger pool is decoded batch by batch, about 1 ms an image."""
+
+
 def _nothing(fraction: float, message: str) -> None:
     """Ignore progress."""
 
@@ -46,7 +50,9 @@ def _pool(store: Store, shards: Mapping[str, Sequence[str]], videos: Mapping[str
         names = ([f"{dataset}/{n}" for n in column] for column in (inputs.sources, inputs.videos, inputs.subjects))
         parts.append((inputs.images, *map(np.array, names)))
     images, *identifiers = zip(*parts, strict=True)
-    return PretextPool(StoredImages.concatenate(images)[:], *(np.concatenate(column) for column in identifiers))
+    stored = StoredImages.concatenate(images)
+    pictures = stored[:] if stored.nbytes <= IN_MEMORY else stored
+    return PretextPool(pictures, *(np.concatenate(column) for column in identifiers))
 
 
 def pretrain(

@@ -1,6 +1,6 @@
 """The pretext loop: determinism, resumption, held-out subjects."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from repro.data.stored_images import StoredImages, encode_png
 from repro.learning.pretext import BackboneSpec, PretextPool, PretextTask, train_pretext
 from repro.learning.schedule import Schedule
 
@@ -51,13 +52,24 @@ class Brightness(PretextTask):
         return ((network(images) - images.mean((1, 2, 3))) ** 2).mean(), {"samples": float(len(index))}
 
     def evaluate(self, network, pool, generator):
-        images = pool.images.float() / 255
+        images = pool.images[:].float() / 255
         return {"error": float(((network(images) - images.mean((1, 2, 3))) ** 2).mean()), "n": float(len(pool))}
 
 
 def train(given, **changes):
     settings = {"steps_per_epoch": 2, "held_out_subjects": 2, "seed": 3, **changes}
     return train_pretext(Brightness(), given, BACKBONE, Schedule(3, 8, 0.05, "cosine"), **settings)
+
+
+def test_images_that_stay_on_disk_train_the_same_network(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    given = pool()
+    column = pyarrow.array([{"bytes": encode_png(image)} for image in given.images])
+    stored = replace(given, images=StoredImages([(tmp_path, column)], 32))
+    kept, decoded = train(stored), train(given)
+    assert same(kept.state, decoded.state) and kept.history == decoded.history
+    part, _ = stored.split(2, seed=1)
+    assert isinstance(part.images, StoredImages) and len(part) == 36
 
 
 def same(first, second):
