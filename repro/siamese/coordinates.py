@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Hull", "affine_weights", "blocks", "hulls", "per_pair", "turning"]
+from repro.siamese.kernels import grams, in_threads
+
+__all__ = ["Hull", "affine_weights", "as_batch", "blocks", "hulls", "per_pair", "turning"]
 
 _EPS = torch.finfo(torch.float64).eps
 # A basis from Cholesky factors is orthonormal up to _EPS * condition^2, 2e-10 at this bound; beyond it, QR.
@@ -20,14 +23,15 @@ _BLOCK = 1 << 18
 
 
 class Hull(NamedTuple):
-    """A half in coordinates of its span; its centred samples are left diag(spread) right'."""
+    """A half in coordinates of its span."""
 
     samples: Tensor  # (..., n, k)
     mean: Tensor  # (..., 1, k)
-    left: Tensor  # (..., n, r)
-    spread: Tensor  # (..., 1, r), descending
-    kept: Tensor  # (..., 1, r), 1 for a direction of the hull, 0 for a dropped one
     directions: Tensor  # (..., k, r), U of Eq. 17, dropped directions being zero
+    kept: Tensor  # (..., 1, r), 1 for a direction of the hull, 0 for a dropped one
+    weights: Tensor  # (..., n, r), what writes the kept directions in terms of the samples
+    left: Tensor  # (..., n, r); the centred samples are left diag(spread) right',
+    spread: Tensor  # (..., 1, r), descending; both are empty (r = 0) where a hull is whole for certain
 
 
 def blocks(*samples: Tensor) -> Iterator[slice]:
@@ -63,8 +67,7 @@ def hulls(h_i: Tensor, h_j: Tensor, energy: float) -> tuple[Hull, Hull, Tensor]:
     factors = _factorise(h_i, h_j) if max(h_i.shape[-2], h_j.shape[-2]) <= h_i.shape[-1] else None
     if factors is not None:
         x_i, x_j, cross = factors
-        mean_i, mean_j = x_i.mean(-2, keepdim=True), x_j.mean(-2, keepdim=True)
-        return _hull(x_i - mean_i, mean_i, energy), _hull(x_j - mean_j, mean_j, energy), cross
+        return _independent(x_i, energy), _independent(x_j, energy), cross
     _check_finite("h_i", h_i)
     _check_finite("h_j", h_j)
     basis_i, centred_i, mean_i = _orthogonalise(h_i)
@@ -75,12 +78,7 @@ def hulls(h_i: Tensor, h_j: Tensor, energy: float) -> tuple[Hull, Hull, Tensor]:
 
 def _factorise(h_i: Tensor, h_j: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     """Coordinates by Cholesky factors of the Gram matrices; None where a basis would not be orthonormal."""
-    gram_i = gram_j = cross = torch.zeros((), dtype=torch.float64, device=h_i.device)
-    for columns in blocks(h_i, h_j):
-        x, y = h_i[..., columns].double(), h_j[..., columns].double()
-        gram_i = gram_i + x @ x.mT
-        gram_j = gram_j + y @ y.mT
-        cross = cross + torch.einsum("...nd,...md->...nm", x, y)
+    gram_i, gram_j, cross = _products(h_i, h_j)
     factor_i, info_i = torch.linalg.cholesky_ex(gram_i)
     factor_j, info_j = torch.linalg.cholesky_ex(gram_j)
     sound_i = ((info_i == 0) & (_condition(factor_i) < _GRAM_CONDITION)).all()
@@ -89,6 +87,28 @@ def _factorise(h_i: Tensor, h_j: Tensor) -> tuple[Tensor, Tensor, Tensor] | None
         return None
     half = torch.linalg.solve_triangular(factor_i, cross, upper=False)
     return factor_i, factor_j, torch.linalg.solve_triangular(factor_j, half.mT, upper=False).mT
+
+
+def _products(h_i: Tensor, h_j: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Inner products in float64 within h_i (..., n_i, D), within h_j and between them, the latter for each pair."""
+    lead, n_i, n_j = h_i.shape[:-2], h_i.shape[-2], h_j.shape[-2]
+    if h_i.device.type == "cpu" and lead == h_j.shape[:-2]:
+        products = torch.empty(lead.numel(), n_i + n_j, n_i + n_j, dtype=torch.float64)
+        in_threads(grams, torch.get_num_threads(), *(as_batch(part) for part in (products, h_i, h_j)))
+        products = products.reshape(*lead, n_i + n_j, n_i + n_j)
+        return products[..., :n_i, :n_i], products[..., n_i:, n_i:], products[..., :n_i, n_i:]
+    gram_i = gram_j = cross = torch.zeros((), dtype=torch.float64, device=h_i.device)
+    for columns in blocks(h_i, h_j):
+        x, y = h_i[..., columns].double(), h_j[..., columns].double()
+        gram_i = gram_i + x @ x.mT
+        gram_j = gram_j + y @ y.mT
+        cross = cross + torch.einsum("...nd,...md->...nm", x, y)
+    return gram_i, gram_j, cross
+
+
+def as_batch(part: Tensor) -> np.ndarray:
+    """View (..., a, b) on a CPU as an array (B, a, b) for a kernel."""
+    return part.detach().reshape(part.shape[:-2].numel(), *part.shape[-2:]).contiguous().numpy()
 
 
 def _condition(factor: Tensor) -> Tensor:
@@ -111,6 +131,25 @@ def _orthogonalise(h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return basis, upper.mT[..., :-1, :], upper.mT[..., -1:, :]
 
 
+def _independent(samples: Tensor, energy: float) -> Hull:
+    """Affine hull of samples that are the rows of a well-conditioned lower triangular matrix L (..., n, n).
+
+    The whole hull is the hyperplane of all x with a'x = 1, L a = 1; a reflection that takes a to the first axis
+    gives an orthonormal basis of it without a singular value decomposition.
+    """
+    mean = samples.mean(-2, keepdim=True)
+    if energy < 1:
+        return _hull(samples - mean, mean, energy)
+    ones = samples.new_ones(*samples.shape[:-1], 1)
+    normal = torch.linalg.solve_triangular(samples, ones, upper=False)
+    normal = normal / normal.norm(dim=-2, keepdim=True)
+    axis = torch.eye(samples.shape[-1], dtype=samples.dtype, device=samples.device)
+    mirror = normal + torch.where(normal[..., :1, :] < 0, -axis[:, :1], axis[:, :1])
+    directions = (axis - 2 * mirror @ mirror.mT / mirror.square().sum(-2, keepdim=True))[..., 1:]
+    weights = torch.linalg.solve_triangular(samples.mT, directions, upper=True)
+    return Hull(samples, mean, directions, ones.mT[..., 1:], weights, samples[..., :0], mean[..., :0])
+
+
 def _hull(centred: Tensor, mean: Tensor, energy: float) -> Hull:
     """Orthonormal directions of the affine hull (Eq. 17) of samples given as (..., n, k) and (..., 1, k)."""
     samples = centred + mean
@@ -121,7 +160,8 @@ def _hull(centred: Tensor, mean: Tensor, energy: float) -> Hull:
     if energy < 1:
         kept = kept & _leading(spread.square(), energy)
     mask = kept.to(samples.dtype)
-    return Hull(samples, mean, left, spread, mask, right.mT * mask)
+    weights = torch.where(kept, left / spread, 0.0)
+    return Hull(samples, mean, right.mT * mask, mask, weights, left, spread)
 
 
 def _leading(power: Tensor, energy: float) -> Tensor:
@@ -135,27 +175,28 @@ def _leading(power: Tensor, energy: float) -> Tensor:
 
 def per_pair(part: Tensor, batch: torch.Size) -> Tensor:
     """Repeat (..., a, b) over the pairs that it is part of, in one batch dimension."""
-    return part.expand(*batch, *part.shape[-2:]).reshape(-1, *part.shape[-2:])
+    return part.expand(*batch, *part.shape[-2:]).reshape(batch.numel(), *part.shape[-2:])
 
 
-def affine_weights(hull: Hull, along: Tensor) -> Tensor:
-    """Return weights w (B, n) of sum one for which H' w = mu + U v, given v / spread, (B, r, 1)."""
-    w = (hull.left @ along).squeeze(-1)
+def affine_weights(hull: Hull, v: Tensor) -> Tensor:
+    """Return weights w (B, n) of sum one for which H' w = mu + U v, given v (B, r, 1)."""
+    w = (hull.weights @ v).squeeze(-1)
     return w - w.mean(-1, keepdim=True) + 1 / w.shape[-1]
 
 
-def turning(hull: Hull, along: Tensor, slope: Tensor) -> Tensor:
+def turning(hull: Hull, v: Tensor, slope: Tensor) -> Tensor:
     """Return Omega (B, n, n): a truncated basis that turns with the samples adds <Omega C, dC> to d value.
 
     Let the centred samples be C = sum_k s_k a_k b_k', of which the hull keeps some b_k, P the projector onto
     those, and g the slope of the objective at the point mu + U v, which is orthogonal to the kept b_k. With
-    c_k = v_k / s_k (`along`), t_l = a_l' C g and first-order perturbation of P,
+    c_k = v_k / s_k, t_l = a_l' C g and first-order perturbation of P,
 
         g' dP U v = sum_k c_k a_k' dC g + sum_kl c_k t_l / (s_k^2 - s_l^2) (a_k' dC C' a_l + a_l' dC C' a_k)
 
     over kept k and dropped l. The first sum is what affine weights held fixed give, the second is Omega's.
     Clusters are kept whole (`_leading`), so no denominator vanishes.
     """
+    along = torch.where(hull.kept.mT > 0, v / hull.spread.mT, 0.0)
     pull = (hull.left.mT @ ((hull.samples - hull.mean) @ slope)).mT
     power = hull.spread.square()
     mixed = (hull.kept.mT > 0) & (hull.kept == 0)
