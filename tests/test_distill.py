@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from repro import distill as command
-from repro.data.video import iter_frames
+from repro.data.video import iter_frames, probe
 from repro.ssd import distill
 
 
@@ -88,6 +88,84 @@ def test_a_truncated_video_needs_lenience(tmp_path, capsys):
     assert (tmp_path / "out.png").exists()
 
 
+def camera(monkeypatch, frames):
+    """Put a camera in place that gives BGR pictures, and then no more."""
+
+    class Capture:
+        def __init__(self, index):
+            self.pictures = iter(frames[:, ::-1].transpose(0, 2, 3, 1) if index == 0 else [])
+
+        def isOpened(self):
+            return True
+
+        def get(self, _):
+            return 20.0
+
+        def read(self):
+            picture = next(self.pictures, None)
+            return picture is not None, picture
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif", ".png"])
+def test_a_video_is_recorded_live(video, tmp_path, capsys, suffix):
+    live, image = tmp_path / f"live{suffix}", tmp_path / "image.png"
+    assert command.main([str(video), "--live", str(live), "-o", str(image), "--segment-length", "4"]) == 0
+    frames = torch.cat(list(iter_frames(video)))
+    assert torch.equal(read_png(image), distill(frames, segment_length=4))
+    assert capsys.readouterr().out == f"{video}: 12 frames, 3 segments -> {live} and {image}\n"
+    if suffix == ".mp4":
+        declared = probe(live)
+        assert (declared.n_frames, declared.fps) == (12, 25.0)
+
+
+def test_a_recording_may_end_early_and_be_resized(video, tmp_path, capsys):
+    arguments = [str(video), "--segment-length", "4", "--frames", "9", "--resize", "20x30", "--live"]
+    assert command.main([*arguments, str(tmp_path / "a.png"), "-o", str(tmp_path / "b.png")]) == 0
+    frames = torch.cat(list(iter_frames(video)))[:9]
+    resized = torch.nn.functional.interpolate(frames, (20, 30), mode="bilinear", antialias=True)
+    assert torch.equal(read_png(tmp_path / "b.png"), distill(resized, segment_length=4))
+    assert "9 frames, 2 segments" in capsys.readouterr().out
+
+
+def test_a_camera_is_recorded(video, tmp_path, capsys, monkeypatch):
+    frames = torch.cat(list(iter_frames(video)))
+    camera(monkeypatch, frames.numpy())
+    arguments = ["--camera", "0", "--segment-length", "4", "--live", str(tmp_path / "a.gif"), "-o", str(tmp_path)]
+    assert command.main(arguments) == 0
+    assert torch.equal(read_png(tmp_path / "camera 0.png"), distill(frames, segment_length=4))
+    expected = f"camera 0: 12 frames, 3 segments -> {tmp_path / 'a.gif'} and {tmp_path / 'camera 0.png'}\n"
+    assert capsys.readouterr().out == expected and (tmp_path / "a.gif").exists()
+
+
+def test_a_recording_without_an_image_is_status_1(video, tmp_path, capsys, monkeypatch):
+    live = tmp_path / "live.mp4"
+    assert command.main([str(video), "--live", str(live), "--segment-length", "7"]) == 1
+    assert capsys.readouterr().err.startswith(f"{video}: a video of T = 12 frames")
+    assert command.main([str(tmp_path / "missing.mp4"), "--live", str(live)]) == 1
+    assert "no such file" in capsys.readouterr().err
+    frames = np.zeros((3, 3, 32, 48), np.uint8)
+    camera(monkeypatch, frames)
+    assert command.main(["--camera", "0", "--live", str(live)]) == 1
+    assert capsys.readouterr().err.startswith("camera 0: a video of T = 3 frames")
+    assert command.main(["--camera", "1", "--live", str(live)]) == 1
+    assert "camera 1: opens but gives no picture" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["clip.avi"]
+
+
+def test_a_camera_needs_a_window(monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(cv2, "VideoCapture", opened.append)
+    monkeypatch.setattr(cv2, "getBuildInformation", lambda: "GUI:   NONE")
+    assert command.main(["--camera", "0"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("camera 0: this OpenCV has no windows") and "--live OUT.mp4" in message and not opened
+
+
 def test_equal_stems_do_not_overwrite_one_another(tmp_path):
     files = [
         "a/clip.avi",
@@ -128,6 +206,14 @@ def test_names_that_cannot_be_told_apart_are_numbered():
         (["{video}", "-o", "out", "--resize", "0"], "'0' is no size"),
         (["{video}", "other.avi", "-o", "out.png"], "one image cannot hold 2 videos"),
         (["{video}", "-o", "{video}"], "neither a folder nor a .png"),
+        (["{video}", "--camera", "0", "-o", "out"], "either a VIDEO, or several, or --camera"),
+        (["--camera", "front"], "'front' is no camera"),
+        (["{video}", "-o", "out", "--frames", "9"], "--frames goes with --camera or --live"),
+        (["{video}", "--live", "a.gif", "--frames", "0"], "'0' is no number of frames"),
+        (["{video}", "other.avi", "--live", "a.gif"], "one recording cannot hold 2 videos"),
+        (["{video}", "--live", "{video}"], "--live writes .mp4, .gif, .png"),
+        (["a.mp4", "--live", "a.mp4"], "would overwrite"),
+        (["a.mp4", "--live", "a.png", "-o", "a.png"], "would overwrite"),
     ],
 )
 def test_a_wrong_command_line_is_status_2(video, arguments, message, capsys):

@@ -4,7 +4,8 @@ Nothing here depends on the rest of the project. Videos are (T, C, H, W), uint8 
 results are tensors. `repro.ssd.equations` is the method in plain PyTorch, to be read beside the paper.
 """
 
-from repro.ssd.distillation import Distiller, distill, feature_maps, information_weights
+from repro.ssd.distillation import distill, feature_maps, information_weights
+from repro.ssd.streaming import Distiller
 from repro.ssd.transform import SSD
 
 __all__ = ["SSD", "Distiller", "distill", "feature_maps", "information_weights"]

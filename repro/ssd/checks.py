@@ -59,7 +59,7 @@ def one_of(name: str, value: _Choice, allowed: Sequence[_Choice]) -> _Choice:
     return value
 
 
-def frames(video: VideoLike, *, name: str = "video", window: int = 1) -> Tensor:
+def frames(video: VideoLike, *, name: str = "video", window: int = 1, videos: int = 1) -> Tensor:
     """Check a stack of frames and return it as a tensor that may share its memory.
 
     Parameters
@@ -70,6 +70,8 @@ def frames(video: VideoLike, *, name: str = "video", window: int = 1) -> Tensor:
         What messages call it.
     window : int
         Odd window whose reflection (D8) the frames must be large enough for.
+    videos : int
+        How many videos the channels belong to.
 
     Returns
     -------
@@ -79,18 +81,21 @@ def frames(video: VideoLike, *, name: str = "video", window: int = 1) -> Tensor:
     Raises
     ------
     ValueError
-        If it is no array, its dtype is another, it is not four-dimensional, an axis other than the first is
-        empty, a frame is too small for `window`, or a value is NaN or outside 0..255.
+        If it is no array, its dtype is another, it is not four-dimensional, its channels cannot be divided among
+        the videos, an axis other than the first is empty, a frame is too small for `window`, or a value is NaN or
+        outside 0..255.
     """
     tensor = _tensor(video, name)
     shape = tuple(tensor.shape)
     if tensor.ndim != 4:
         raise ValueError(f"{name} must have 4 axes (frames, channels, height, width); got shape {shape}")
-    if shape[3] in (1, 3) and shape[1] > 4:
+    if shape[3] in (1, 3) and shape[1] > 4 * videos:
         raise ValueError(
             f"{name} of shape {shape} looks as if its channels came last; pass (frames, channels, height, width), "
             "for instance by permute(0, 3, 1, 2)"
         )
+    if shape[1] % videos:
+        raise ValueError(f"{name} has {shape[1]} channels, which cannot be those of {videos} videos; got shape {shape}")
     for axis, size in zip(_AXES[1:], shape[1:], strict=True):
         if size == 0:
             raise ValueError(f"{name} has no extent along its axis '{axis}'; got shape {shape}")

@@ -41,6 +41,17 @@ def _reflected(index, size):
 
 
 @triton.jit
+def _block(height, width, pixels: tl.constexpr):
+    """Which plane this program works on, and which block of its pixels.
+
+    Programs are numbered along one axis, since a GPU allows no more than 65535 along another: a batch of videos has
+    more planes than that.
+    """
+    blocks = tl.cdiv(height * width, pixels)
+    return (tl.program_id(0) // blocks).to(tl.int64), tl.program_id(0) % blocks
+
+
+@triton.jit
 def _log1p(t):
     """Evaluate log(1 + t) to full precision for small t >= 0 (Kahan): the rounding of 1 + t cancels."""
     u = 1.0 + t
@@ -67,9 +78,9 @@ def _weights_kernel(
     pixels: tl.constexpr,
 ):
     """Eqs. 11 and 13 to 15 for `pixels` pixels of one frame of one channel; `taps` is (3, K): frame, row, column."""
-    plane = tl.program_id(1).to(tl.int64)
+    plane, block = _block(height, width, pixels)
     frame, channel = plane // channels, plane % channels
-    pixel = tl.program_id(0) * pixels + tl.arange(0, pixels)
+    pixel = block * pixels + tl.arange(0, pixels)
     tap = tl.arange(0, padded)
     used = tap < samples
     mask = (pixel < height * width)[:, None] & used[None, :]
@@ -106,8 +117,8 @@ def _brackets_kernel(
     x, y, weights, out, length, channels, height, width, null: tl.constexpr, window: tl.constexpr, pixels: tl.constexpr
 ):
     """(1/l) sum_j log m_j of Eq. 6 for `pixels` pixels of one channel."""
-    channel = tl.program_id(1).to(tl.int64)
-    pixel = tl.program_id(0) * pixels + tl.arange(0, pixels)
+    channel, block = _block(height, width, pixels)
+    pixel = block * pixels + tl.arange(0, pixels)
     inside = pixel < height * width
     total = tl.zeros([pixels], tl.float64)
     for frame in range(length):
@@ -160,7 +171,7 @@ def feature_map(
     result = torch.empty(x.shape[1:], dtype=torch.float64, device=x.device)
     shape = length, channels, height, width
     # Floating-point numbers are compile-time constants: as arguments they would be float32.
-    _weights_kernel[(triton.cdiv(height * width, pixels), length * channels)](
+    _weights_kernel[(triton.cdiv(height * width, pixels) * length * channels,)](
         x,
         y,
         spectrum.whitening.contiguous(),
@@ -175,7 +186,7 @@ def feature_map(
         center=center,
         pixels=pixels,
     )
-    _brackets_kernel[(triton.cdiv(height * width, PIXELS), channels)](
+    _brackets_kernel[(triton.cdiv(height * width, PIXELS) * channels,)](
         x, y, weights, result, *shape, null=equations.NULL_PRODUCT, window=window, pixels=PIXELS
     )
     return result.to(x.dtype if x.is_floating_point() else torch.float32)

@@ -34,6 +34,10 @@ NULL_EIGENVALUE = 1e-9
 """An eigenvalue of C_u below this fraction of the largest counts as null."""
 
 
+EXTREMES = {"joint": (-3, -2, -1), "channel": (-2, -1)}
+"""Axes of an image that share their extremes (D7)."""
+
+
 class Spectrum(NamedTuple):
     """What Eqs. 11 and 13 need of C_u = O diag(eigenvalues) O^T.
 
@@ -315,19 +319,19 @@ def to_image(values: Tensor, *, normalize: str | None = "joint") -> Tensor:
 
     Parameters
     ----------
-    values : Tensor, (C, H, W)
+    values : Tensor, (..., C, H, W)
         Finite.
     normalize : {"joint", "channel", None}
-        Extremes over all channels together, over each channel, or no change at all.
+        Extremes over all channels of an image together, over each channel, or no change at all.
 
     Returns
     -------
-    Tensor, (C, H, W)
+    Tensor, (..., C, H, W)
         uint8, rounded to nearest; a map without contrast becomes 0. Unchanged for ``normalize=None``.
     """
     if normalize is None:
         return values
-    axes = {"joint": (0, 1, 2), "channel": (1, 2)}[normalize]
+    axes = EXTREMES[normalize]
     low, high = values.amin(axes, keepdim=True), values.amax(axes, keepdim=True)
     scale = torch.where(high > low, high - low, 1.0)
     return ((values - low) / scale * 255).round().to(torch.uint8)

@@ -94,12 +94,12 @@ def _compiled(*flags: str) -> Callable[[Callable], Any]:
     return decorate
 
 
-@_compiled("contract", "reassoc", "nnan", "nsz")
-def _largest_fraction(values: Array) -> float:
-    largest = values.dtype.type(0)
+@_compiled()
+def _count_fractions(values: Array) -> int:
+    count = 0
     for i in range(len(values)):
-        largest = max(largest, abs(values[i] - np.rint(values[i])))
-    return largest
+        count += values[i] != np.rint(values[i])
+    return count
 
 
 @_compiled()
@@ -107,7 +107,7 @@ def integers(segment: Array, channel: int, first: int, last: int) -> bool:
     """Return whether all intensities of some frames of one channel of a segment, (l, C, H, W), are integers."""
     for frame in range(first, last):
         for row in segment[frame, channel]:
-            if _largest_fraction(row) > 0:
+            if _count_fractions(row) > 0:
                 return False
     return True
 
@@ -394,23 +394,29 @@ def _add_columns(total: Array, column: Array, window: int) -> None:
 
 @_compiled()
 def _inner_products(
-    sums: Array, column: Array, planes: Array, start: int, center: bool, window: int, stride: int
+    sums: Array, column: Array, n: int, planes: Array, start: int, center: bool, window: int, stride: int
 ) -> None:
-    """Sum x, y, x^2, y^2 and x y over neighbourhoods, (5, n); x and y only where their means are needed."""
-    sums[:] = 0
+    """Sum x, y, x^2, y^2 and x y over n neighbourhoods, (5, >= n); x and y only where their means are needed.
+
+    Rows are taken from `sums` one by one: part of a matrix has rows at any distance, and of them numba no longer
+    knows that they are contiguous, without which nothing is vectorised.
+    """
+    sum_x, sum_y, sum_xx, sum_yy, sum_xy = sums[0, :n], sums[1, :n], sums[2, :n], sums[3, :n], sums[4, :n]
+    for total in (sum_x, sum_y, sum_xx, sum_yy, sum_xy):
+        total[:] = 0
     for t in range(planes.shape[1]):
         x, y = planes[0, t, start:], planes[1, t, start:]
         if center:
             _sum_rows(column, x, window, stride)
-            _add_columns(sums[0], column, window)
+            _add_columns(sum_x, column, window)
             _sum_rows(column, y, window, stride)
-            _add_columns(sums[1], column, window)
+            _add_columns(sum_y, column, window)
         _sum_row_products(column, x, x, window, stride)
-        _add_columns(sums[2], column, window)
+        _add_columns(sum_xx, column, window)
         _sum_row_products(column, y, y, window, stride)
-        _add_columns(sums[3], column, window)
+        _add_columns(sum_yy, column, window)
         _sum_row_products(column, x, y, window, stride)
-        _add_columns(sums[4], column, window)
+        _add_columns(sum_xy, column, window)
 
 
 @_compiled("contract")
@@ -452,12 +458,23 @@ def _slope(out: Array, offset: Array, xx: Array, xy: Array, quadratic: Array, un
 # --- Eq. 11 -------------------------------------------------------------------------------------------------
 
 
-@_compiled("contract", "reassoc", "nnan", "nsz")
-def _largest(values: Array) -> float:
+@_compiled()
+def _largest_integer(values: Array) -> int:
     largest = values[0]
     for i in range(len(values)):
         largest = max(largest, values[i])
     return largest
+
+
+@_compiled()
+def _largest(values: Array) -> float:
+    """Return the largest of some numbers >= 0, which are in the order of their bits.
+
+    Compilers vectorise a maximum of integers, but not one of floating-point numbers, for which NaN matters.
+    """
+    if values.itemsize == 4:
+        return np.float64(np.int32(_largest_integer(values.view(np.int32))).view(np.float32))
+    return np.int64(_largest_integer(values.view(np.int64))).view(np.float64)
 
 
 @_compiled("contract")
@@ -514,7 +531,7 @@ def _information(total: Array, offset: Array, slope: Array, eigenvalues: Array, 
     whose coefficients are no larger than the largest product.
     """
     limit = 1e36 if total.itemsize == 4 else 1e300
-    largest = np.float64(_largest(slope))
+    largest = _largest(slope)
     total[:] = 0
     _add_log1p(total, offset, total.dtype.type(len(eigenvalues)))
     if largest == 0:
@@ -522,7 +539,7 @@ def _information(total: Array, offset: Array, slope: Array, eigenvalues: Array, 
     _scale(slope, total.dtype.type(1 / largest))
     coefficients, typed = np.empty(DEGREE + 1), np.empty(DEGREE, total.dtype)
     k = 0
-    while k < len(eigenvalues):
+    while k < len(eigenvalues) and eigenvalues[k] > 0:
         coefficients[:] = 0
         coefficients[0] = 1.0
         product, count = 1.0, 0
@@ -585,7 +602,7 @@ def _write_weights(
         n = min(BLOCK, len(weights) - start)
         quadratic, offset, slope = work[0, :n], work[1, :n], work[2, :n]
         _quadratic_form(quadratic, sources[start:], plan.offsets, plan.begins, plan.filters, work[3, :n], work[4, :n])
-        _inner_products(sums[:5, :n], sums[5, : n + window - 1], planes, start, plan.center, window, stride)
+        _inner_products(sums, sums[5, : n + window - 1], n, planes, start, plan.center, window, stride)
         x, y, xx, yy, xy = sums[0, :n], sums[1, :n], sums[2, :n], sums[3, :n], sums[4, :n]
         for product, one, two in ((xx, x, x), (yy, y, y), (xy, x, y)):
             _take_means_out(product, one, two, plan.scale, plan.rounding, plan.null)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from repro.ssd.distillation import Distiller
+from repro.ssd.streaming import Distiller, best_backend
+
+TOGETHER = 1 << 27
+"""Samples of a segment, over all videos, that a GPU treats together; each takes 8 bytes for its weight."""
 
 
 class SSD(nn.Module):
     """Distil videos into images, (..., T, C, H, W) -> (..., C, H, W).
 
-    It has no parameters, is not differentiable, and works on batches with any leading axes. Like a transform
+    It has no parameters, is not differentiable, and works on batches with any leading axes; on a GPU, as many of
+    their videos at once as memory is meant for. Like a transform
     of ``torchvision.transforms.v2`` it also takes samples, nested as one likes, and leaves labels and all
     else alone: every ``tv_tensors.Video`` in them becomes a ``tv_tensors.Image``, and if there is none the
     first tensor is the video.
@@ -92,12 +97,32 @@ class SSD(nn.Module):
         leading = videos.shape[:-4]
         if 0 in leading:
             raise ValueError(f"the batch is empty; got shape {tuple(videos.shape)}")
+        batch = videos.reshape(-1, *videos.shape[-4:])
+        images = self._together(batch, self._step(batch))
+        return images.reshape(*leading, *images.shape[1:])
+
+    def _step(self, batch: Tensor) -> int:
+        """Return how many videos (N, T, C, H, W) to distil at a time."""
+        backend = self._settings["backend"]
+        if (best_backend(batch) if backend == "auto" else backend) != "cuda":
+            return 1
+        length = Distiller(**self._settings).segment_length
+        return max(TOGETHER // max(length * math.prod(batch.shape[2:]), 1), 1)
+
+    def _together(self, batch: Tensor, step: int) -> Tensor:
+        """Distil videos (N, T, C, H, W) into (N, C, H, W), `step` at a time.
+
+        All steps but D7 treat a channel by itself, so that the channels of several videos may be those of one. That
+        keeps a GPU busy. A CPU is by one video, gains a tenth at most (by frames of 32 x 32), and chooses its precision
+        by all intensities, on which other videos must have no influence.
+        """
         images = []
-        for video in videos.reshape(-1, *videos.shape[-4:]):
-            stream = Distiller(**self._settings)
-            stream.update(video)
-            images.append(stream.image())
-        return torch.stack(images).reshape(*leading, *images[0].shape)
+        for part in batch.split(step):
+            stream = Distiller(**self._settings, videos=len(part))
+            for segment in part.split(stream.segment_length, dim=1):
+                stream.update(segment.transpose(0, 1).flatten(1, 2))
+            images.append(stream.image().unflatten(0, (len(part), -1)))
+        return torch.cat(images) if len(images) > 1 else images[0]
 
     def extra_repr(self) -> str:
         """Return the settings."""

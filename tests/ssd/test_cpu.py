@@ -91,6 +91,15 @@ def test_every_shape(shape):
     assert error(noise(4, *shape)) < TOLERANCE
 
 
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_bytes_give_the_bits_that_numbers_give(setting):
+    x, y = VIDEOS["scene"].chunk(2)
+    expected = cpu.feature_map(x, y, **setting)
+    actual = cpu.feature_map(x.byte(), y.byte(), **setting)
+    assert actual.dtype == torch.float32 and torch.equal(actual, expected)
+    assert torch.equal(cpu.feature_map(x.byte(), y, **setting), expected)
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 10, 11, 25])
 def test_every_length(length):
     # Frames are treated 10 at a time; beyond a segment's ends frames repeat.
@@ -120,17 +129,18 @@ def test_it_can_be_called_from_several_threads():
 def test_which_backend_is_taken(monkeypatch):
     video = scene(8, 12, 12)
     calls = []
-    monkeypatch.setattr(cpu, "feature_map", lambda x, y, **_: calls.append(x.dtype) or equations.feature_map(x, y))
-    for frames, backend, kernel in [
-        (video.byte(), "auto", True),
-        (video, "auto", True),
-        (video.double(), "auto", False),
-        (video, "equations", False),
-        (video.double(), "cpu", True),
+    monkeypatch.setattr(cpu, "feature_map", lambda x, y, **_: calls.append(x.dtype) or x[0].float())
+    for frames, backend, expected in [
+        (video.byte(), "auto", [torch.uint8]),
+        (video, "auto", [torch.float32]),
+        (video.double(), "auto", []),
+        (video.byte(), "equations", []),
+        (video, "equations", []),
+        (video.double(), "cpu", [torch.float64]),
     ]:
         calls.clear()
         distill(frames, segment_length=4, backend=backend)
-        assert bool(calls) == kernel
+        assert calls == expected
 
 
 def test_a_forced_kernel_takes_float64_and_refuses_other_devices():
@@ -161,6 +171,24 @@ def test_the_polynomial_equals_the_sum_of_logarithms():
         expected = 25 * np.log1p(offset.astype(np.float64)) + np.log1p(factors).sum(1)
         kernels._information(total, offset, slope, eigenvalues, np.empty_like(offset))
         np.testing.assert_allclose(total, expected, rtol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_of_non_negative_numbers(dtype):
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 15, 1024):
+        for scale in (0, 1e-42, 1, 1e37):
+            values = (scale * rng.random(size)).astype(dtype)
+            assert kernels._largest(values) == values.max()
+
+
+def test_a_fraction_anywhere_is_found():
+    segment = np.full((2, 2, 9, 35), 255, np.float32)
+    assert kernels.integers(segment, 1, 0, 2)
+    for row, column in ((0, 0), (8, 34), (4, 17)):
+        segment[1, 1, row, column] = 254.99998
+        assert not kernels.integers(segment, 1, 0, 2) and kernels.integers(segment, 1, 0, 1)
+        segment[1, 1, row, column] = 255
 
 
 SCRIPT = textwrap.dedent("""

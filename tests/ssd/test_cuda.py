@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from repro.ssd import distill, equations, feature_maps
+from repro.ssd import SSD, distill, equations, feature_maps
 
 pytest.importorskip("triton", reason="Triton is not installed: it comes with PyTorch for Linux and CUDA only")
 
@@ -87,3 +87,13 @@ def test_on_a_gpu(setting):
         expected = equations.feature_map(x.double(), y.double(), **setting)
         # the map is rounded to float32 in the end
         torch.testing.assert_close(actual[number].cpu().double(), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_batch_on_a_gpu():
+    batch = torch.randint(0, 256, (5, 30, 3, 40, 50), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = SSD(10)(batch.cuda())
+    assert images.device.type == "cuda"
+    expected = torch.stack([distill(video, segment_length=10, backend="equations") for video in batch])
+    # The reference works in float32 here; at the borders between grey levels it may round to the next one.
+    assert (images.cpu().int() - expected.int()).abs().max() <= 1

@@ -9,7 +9,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from repro.ssd import SSD, Distiller, distill, feature_maps, information_weights
+from repro.ssd import SSD, Distiller, distill, feature_maps, information_weights, transform
 from repro.ssd.aggregation import RunningSoftmax
 
 FLOOR = math.log(1e-10)
@@ -66,6 +66,23 @@ def test_the_aggregation_is_a_softmax_mean():
     assert softmax.value().item() == pytest.approx(expected, rel=1e-14)
 
 
+@pytest.mark.parametrize("domain", ["rms", "log", "product"])
+def test_maps_of_a_gpu_are_aggregated_like_those_of_a_cpu(domain, monkeypatch):
+    """There PyTorch does it, on a CPU NumPy: exponentials may differ in the last digit."""
+    generator = torch.Generator().manual_seed(0)
+    maps = 10 * torch.rand(6, 4, 5, 7, generator=generator) - 3
+    results = []
+    for native in (RunningSoftmax._float64, torch.Tensor.double):
+        monkeypatch.setattr(RunningSoftmax, "_float64", staticmethod(native))
+        softmax = RunningSoftmax(20, domain)
+        for log_map in maps:
+            softmax.add(log_map)
+        assert isinstance(softmax._top, torch.Tensor) == (native is torch.Tensor.double)
+        results.append((softmax.value(), *(softmax.image(normalize, videos=2) for normalize in ("joint", "channel"))))
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-13, atol=0)
+    assert all(torch.equal(a, b) for a, b in zip(results[0][1:], results[1][1:], strict=True))
+
+
 @pytest.mark.parametrize("normalize", ["joint", "channel"])
 def test_the_product_becomes_an_image_beyond_float64(normalize):
     # e = exp(70 * 11) = 1e334 and half of it at one point; the larger map takes all the weight.
@@ -119,6 +136,34 @@ def test_a_stream_keeps_two_segments_only_and_can_be_pickled(videos):
     assert torch.equal(copy.image(), stream.image())
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bytes_take_a_quarter_of_the_memory_of_numbers(videos, backend):
+    video = videos["blobs"]
+    images, sizes = [], []
+    for frames in (video, video.float()):
+        stream = Distiller(4, normalize=None, backend=backend)
+        stream.update(frames)
+        images.append(stream.image())
+        sizes.append(stream._current.nbytes + stream._reference.nbytes)
+    assert torch.equal(*images) and images[0].dtype == torch.float32
+    assert sizes == [2 * 4 * 2 * 9 * 11, 4 * 2 * 4 * 2 * 9 * 11]
+
+
+def test_bytes_and_numbers_may_follow_each_other(videos):
+    video = videos["blobs"]
+    expected = distill(video, segment_length=4)
+    for first, second in ((video[:6], video[6:].float()), (video[:6].float(), video[6:])):
+        stream = Distiller(4)
+        stream.update(first)
+        stream.update(second)
+        assert torch.equal(stream.image(), expected)
+    fractions = Distiller(4, normalize=None)
+    fractions.update(video[:6])
+    fractions.update(video[6:].float() / 3)
+    whole = torch.cat([video[:6].float(), video[6:].float() / 3])
+    assert torch.equal(fractions.image(), distill(whole, segment_length=4, normalize=None))
+
+
 def test_a_stream_does_not_keep_the_caller_s_memory(videos):
     video = videos["blobs"].float()
     expected = distill(video, segment_length=4)
@@ -158,6 +203,7 @@ def test_arrays_and_views_are_as_good_as_tensors(videos):
         array.astype(">f4"),
         array.astype(np.float16),
         video.half(),
+        video.bfloat16(),  # whole numbers up to 256
     ):
         assert torch.equal(distill(other, segment_length=4), expected)
     differentiable = video.float().requires_grad_()
@@ -248,6 +294,59 @@ def test_the_module_keeps_leading_axes(videos, leading):
     assert image.shape == (*leading, *video.shape[-3:]) and image.dtype == torch.uint8
     single = distill(videos["blobs"], segment_length=4, window=3)
     assert all(torch.equal(one, single) for one in image.reshape(-1, *single.shape))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "equations"])
+@pytest.mark.parametrize("normalize", ["joint", "channel", None])
+@pytest.mark.parametrize("domain", ["rms", "log", "product"])
+def test_several_videos_at_once_equal_each_by_itself(videos, domain, normalize, backend):
+    module = SSD(segment_length=4, window=3, domain=domain, normalize=normalize, backend=backend)
+    batch = torch.stack([video // shrink for shrink in (1, 2) for video in videos.values()])[:5]
+    expected = torch.stack(
+        [distill(v, segment_length=4, window=3, domain=domain, normalize=normalize, backend=backend) for v in batch]
+    )
+    assert len(expected.unique(dim=0)) == 5
+    for step in (1, 2, 5, 9):
+        assert torch.equal(module._together(batch, step), expected)
+    assert torch.equal(module(batch), expected)
+
+
+def test_how_many_videos_are_distilled_at_once(videos, monkeypatch):
+    batch = torch.stack([videos["noise"]] * 5)
+    segment = 4 * batch[0, 0].numel()
+    monkeypatch.setattr(transform, "TOGETHER", 2 * segment)
+    assert SSD(4, backend="cuda")._step(batch) == 2
+    assert SSD(8, backend="cuda")._step(batch) == SSD(9, backend="cuda")._step(batch) == 1
+    assert SSD(4)._step(batch) == SSD(4, backend="equations")._step(batch) == 1
+    monkeypatch.setattr(transform, "best_backend", lambda frames: "cuda")  # as if it were there
+    assert SSD(4, backend="equations")._step(batch) == 1
+    expected = distill(batch[3], segment_length=4)
+    sizes, update = [], Distiller.update
+    monkeypatch.setattr(Distiller, "update", lambda self, frames: (sizes.append(frames.shape), update(self, frames)))
+    assert torch.equal(SSD(4)(batch)[3], expected)
+    assert sizes == [(n, c, 9, 11) for c in (4, 4, 2) for n in (4, 4, 4, 1)]
+
+
+def test_the_other_videos_of_a_batch_change_nothing(videos):
+    """Whole numbers beside fractions, for which the kernel works in another precision."""
+    batch = torch.stack([videos["noise"].float(), videos["blobs"].float() / 3])
+    expected = torch.stack([distill(video, segment_length=4, normalize=None) for video in batch])
+    assert torch.equal(SSD(4, normalize=None)(batch), expected)
+
+
+def test_channels_of_several_videos(videos):
+    frames = torch.cat([videos["noise"], videos["blobs"]], dim=1)
+    stream = Distiller(4, videos=2)
+    stream.update(frames)
+    expected = [distill(videos[name], segment_length=4) for name in ("noise", "blobs")]
+    assert torch.equal(stream.image(), torch.cat(expected))
+    assert not torch.equal(stream.image(), distill(frames, segment_length=4))
+    with pytest.raises(ValueError, match="3 channels, which cannot be those of 2 videos"):
+        Distiller(4, videos=2).update(GOOD)
+    narrow = torch.zeros(8, 6, 9, 3, dtype=torch.uint8)  # as if channels came last, but for the number of videos
+    Distiller(4, videos=2).update(narrow)
+    with pytest.raises(ValueError, match="permute"):
+        Distiller(4).update(narrow)
 
 
 def test_the_module_is_a_transform_of_torchvision(videos):
