@@ -272,7 +272,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             input=InputSpec(size=64, flow="dis"),
             n_folds=3,
             pretext=PretextRun(Schedule(4, 64, 0.03, "cosine", clip_norm=1.0), 20, 2),
-            fine_tuning=FineTuning(_SMALL, Schedule(6, 16, 0.01, "cosine")),
+            fine_tuning=FineTuning(_SMALL, Schedule(10, 16, 0.02, "cosine")),
             note="ResNet-18 of half width on 64-pixel images, from scratch, warm-up and cosine schedule",
         ),
         "paper": Scale(
