@@ -204,6 +204,8 @@ def output_files(videos: Sequence[Path], output: Path) -> dict[Path, Path]:
         if len(distinct) > 1:
             raise ValueError(f"{output}: one image cannot hold {len(distinct)} videos; give a folder with -o")
         return {distinct[0]: output}
+    if output.suffix.lower() in (".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp") and not output.is_dir():
+        raise ValueError(f"{output}: images are written as .png, without loss; give such a name, or a folder")
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output}: is neither a folder nor a .png file; give one of them with -o")
     return dict(zip(distinct, (output / f"{name}.png" for name in _unique_names(distinct)), strict=True))

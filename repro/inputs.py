@@ -166,7 +166,9 @@ def _tell(images: Any, faces: dict[str, str], ledger: Sequence[Exclusion], folde
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m repro.inputs", description="Encode every clip of a dataset.")
+    parser = argparse.ArgumentParser(
+        prog="python -m repro.inputs", description="Encode every clip of a dataset.", allow_abbrev=False
+    )
     add = parser.add_argument
     add("root", type=Path, metavar="ROOT", help="folder of the dataset; of a manifest, the CSV file")
     add("--data", required=True, choices=_DATASETS, help="layout of ROOT")

@@ -25,7 +25,7 @@ def _references() -> list[Row]:
             ("no pretext", "scratch", {}),
             ("no pretext, shuffled labels", "scratch", {"shuffled": True, "repeat": 2}),
             ("mean predictor", "mean", {}),
-            ("ceiling: true PSPI", "pspi", {"simulated_only": True}),
+            ("true PSPI only", "pspi", {"simulated_only": True}),
         ):
             lead = (label, name)
             rows.append(Row(" → ".join(lead), lead, target, method, published=False, **more))

@@ -206,6 +206,7 @@ def test_names_that_cannot_be_told_apart_are_numbered():
         (["{video}", "-o", "out", "--resize", "0"], "'0' is no size"),
         (["{video}", "other.avi", "-o", "out.png"], "one image cannot hold 2 videos"),
         (["{video}", "-o", "{video}"], "neither a folder nor a .png"),
+        (["{video}", "-o", "image.jpg"], "images are written as .png"),
         (["{video}", "--camera", "0", "-o", "out"], "either a VIDEO, or several, or --camera"),
         (["--camera", "front"], "'front' is no camera"),
         (["{video}", "-o", "out", "--frames", "9"], "--frames goes with --camera or --live"),

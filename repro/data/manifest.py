@@ -118,9 +118,11 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise DatasetUnavailable(f"manifest: {path} is not a readable CSV file ({error})") from error
     missing = [name for name in REQUIRED if name not in names]
     if missing:
+        separated = any(";" in name or "\t" in name for name in names)
+        remedy = "Separate values by commas" if separated else f"Add {','.join(missing)} to its first line"
         raise DatasetUnavailable(
             f"manifest: expected columns {','.join(REQUIRED)}[,start,end] in {path}, but found "
-            f"{','.join(names) or 'none'}. Add {','.join(missing)} to its first line."
+            f"{','.join(names) or 'none'}. {remedy}."
         )
     repeated = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
     if repeated:

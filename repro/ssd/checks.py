@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import warnings
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -127,6 +128,11 @@ def _tensor(video: VideoLike, name: str) -> Tensor:
 def _check_range(tensor: Tensor, name: str) -> None:
     low, high = (extreme.item() for extreme in torch.aminmax(tensor))
     if low >= 0 and high <= 255:
+        if 0 < high <= 1:
+            warnings.warn(
+                f"{name} lies within 0..{high:g}; intensities are on 0..255: multiply by 255 if it is scaled to 0..1",
+                stacklevel=4,
+            )
         return
     if math.isnan(low) or math.isnan(high):
         frame = int(tensor.isnan().flatten(1).any(1).nonzero()[0])

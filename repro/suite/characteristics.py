@@ -132,7 +132,7 @@ class Characteristics:
 
 def main(table: Characteristics, arguments: Sequence[str] | None = None) -> int:
     """Run one such table from the command line and return the exit status; see :func:`run_characteristics`."""
-    parser = argparse.ArgumentParser(prog=f"python -m repro.{table.name}", description=table.title)
+    parser = argparse.ArgumentParser(prog=f"python -m repro.{table.name}", description=table.title, allow_abbrev=False)
     add_options(parser)
     return run_characteristics(table, parser.parse_args(arguments))
 

@@ -86,7 +86,7 @@ def main(table: Table, arguments: Sequence[str] | None = None) -> int:
     int
         0: complete; 1: cells are missing or failed; 2: the options or the data cannot be used; 130: interrupted.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m repro.{table.name}", description=table.title)
+    parser = argparse.ArgumentParser(prog=f"python -m repro.{table.name}", description=table.title, allow_abbrev=False)
     add_options(parser)
     return run(table, parser.parse_args(arguments))
 

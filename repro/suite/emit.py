@@ -85,8 +85,14 @@ def _notes(frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str]) -> lis
         notes.append(_SIMULATED)
     notes.append(
         "Mean over held-out subjects with a 95 % interval (bootstrap over subjects). The CSV also has the values "
-        "pooled over all clips that papers quote; they mix folds, so that even a constant predictor leaves 50 there."
+        "pooled over all clips that papers quote; they mix folds, so that even a constant predictor is not at 50 there."
     )
+    main = frame[frame["aggregate"] == "subject_mean"]
+    if main.n_undefined.max() > 0:
+        notes.append(
+            f"Up to {main.n_undefined.max()} of the subjects have no defined value, such as one without any pain, and "
+            "are left out of a mean; the CSV counts them."
+        )
     notes.append(f"Scale '{scale.name}': {scale.note}.")
     missing = frame[frame.cells_done < frame.cells_total]
     if len(missing):

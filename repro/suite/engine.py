@@ -177,7 +177,7 @@ class Engine:
             raise ValueError("several processes need the package 'distributed'; install it or pass --jobs 1") from error
         self._resources.enter_context(dask.config.set(WORKER_CONFIG))
         if self.scheduler is None:
-            with _deaf_to_interrupts():
+            with _interrupts_postponed():
                 cluster = self._resources.enter_context(
                     LocalCluster(
                         n_workers=self.jobs, threads_per_worker=1, processes=True, host="127.0.0.1",
@@ -196,19 +196,27 @@ class Engine:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Start processes that leave Ctrl-C to this one, which then stops them in order.
+def _interrupts_postponed() -> Iterator[None]:
+    """Start processes that leave Ctrl-C to this one, which stops them in order; one that comes meanwhile waits.
 
-    A process that is started while a signal is ignored goes on ignoring it.
+    A process that is started while a signal is blocked goes on blocking it. Where signals cannot be blocked, they are
+    ignored, which is inherited, too, but loses one that comes meanwhile.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    came = threading.Event()
+    blockable = hasattr(signal, "pthread_sigmask")
+    before = signal.signal(signal.SIGINT, (lambda *_: came.set()) if blockable else signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blockable else set()
     try:
         yield
     finally:
+        if blockable:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
+    if came.is_set():
+        signal.raise_signal(signal.SIGINT)
 
 
 class _Queue:

@@ -20,7 +20,7 @@ _WIDTH, _HEIGHT = 190 / 25.4, 75 / 25.4
 _REFERENCES = {
     "no pretext": ("0.25", (0, (5, 1))),
     "no pretext, shuffled labels": ("0.6", (0, (1, 1))),
-    "ceiling: true PSPI": ("0.25", (0, (3, 1, 1, 1))),
+    "true PSPI only": ("0.25", (0, (3, 1, 1, 1))),
 }
 """Rows drawn as horizontal lines: colour and dashes."""
 

@@ -88,7 +88,8 @@ class Corpus:
         }
         if not self.labelled:
             raise ValueError(
-                f"{dataset.root}: no clip of {dataset.name} is long enough; see the exclusions: {excluded[:3]}"
+                f"{dataset.root}: no clip of {dataset.name} can be used; "
+                + ("; ".join(f"{row.file}: {row.reason}" for row in self.excluded[:3]) or "it holds no video")
             )
 
     @property

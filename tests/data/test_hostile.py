@@ -535,6 +535,7 @@ UNAVAILABLE = [
     pytest.param(put(MANIFEST, ""), ("found none", "Add"), id="empty"),
     pytest.param(put(MANIFEST, "video,subject,label\n"), ("lists no video", "Add"), id="header-only"),
     pytest.param(swap(MANIFEST, "label", "grade"), ("Add label",), id="no-label-column"),
+    pytest.param(swap(MANIFEST, ",subject,label", ";subject;label"), ("Separate values by commas",), id="semicolons"),
     pytest.param(swap(MANIFEST, "start", "label"), ("several columns label", "Keep one"), id="column-twice"),
     pytest.param(put(MANIFEST, b"\xff\xfev\x00"), ("not a readable CSV",), id="utf-16"),
     pytest.param(put(MANIFEST, NOISE[:200] + b"\xff"), ("manifest",), id="binary"),

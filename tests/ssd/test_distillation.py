@@ -372,3 +372,9 @@ def test_the_module_refuses_what_is_no_video():
 def test_channels_that_come_last_are_refused_with_the_remedy():
     with pytest.raises(ValueError, match="permute"):
         distill(torch.zeros(60, 48, 48, 3, dtype=torch.uint8))
+
+
+def test_intensities_that_were_scaled_to_1_are_told():
+    video = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match="multiply by 255"):
+        distill(video, segment_length=4)

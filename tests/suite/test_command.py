@@ -57,7 +57,7 @@ def test_everything_is_written(finished):
     assert set(frame["data"]) == {"simulated"} and set(frame["scale"]) == {"smoke"}
     assert (frame.cells_done == frame.cells_total).all() and set(frame.cells_total) == {2, 4}
     assert frame.paper.notna().sum() == 8
-    perfect = frame[(frame.row == "ceiling: true PSPI → UNBC-McMaster") & (frame.metric == "auc_binary")]
+    perfect = frame[(frame.row == "true PSPI only → UNBC-McMaster") & (frame.metric == "auc_binary")]
     assert (perfect.value == 100).all()
 
 
@@ -165,7 +165,7 @@ def test_data_without_the_simulators_mark_is_licensed(store, tmp_path):
     assert run(store.root, tmp_path, *given, "--mode", "only-cache") == COMPLETE, "same content, same keys"
     frame = pd.read_csv(tmp_path / "tables/licensed/table4.csv")
     assert set(frame["data"]) == {"licensed"}
-    assert not frame.row.str.startswith("ceiling").any() and len(frame) == (len(TABLE.rows) - 2) * 4
+    assert not frame.row.str.startswith("true PSPI").any() and len(frame) == (len(TABLE.rows) - 2) * 4
     assert "Simulated" not in (tmp_path / "tables/licensed/table4.md").read_text()
     assert not (tmp_path / "tables/simulated").exists()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.suite.engine import Engine, Task
+from repro.suite.engine import Engine, Task, _interrupts_postponed
 from repro.suite.progress import Progress
 
 
@@ -136,7 +136,7 @@ def test_the_time_left_follows_what_was_done(monkeypatch):
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from repro.suite.engine import Engine, Task
+from repro.suite.engine import Engine, Task, _interrupts_postponed
 from repro.suite.progress import Progress
 
 
@@ -198,3 +198,18 @@ def test_an_interrupt_that_was_swallowed_still_stops_the_run(tmp_path):
             engine.run(tasks, progress)
     assert not (tmp_path / "a").exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_while_workers_start_waits_and_is_not_lost():
+    reached = False
+    with pytest.raises(KeyboardInterrupt):
+        with _interrupts_postponed():
+            os.kill(os.getpid(), signal.SIGINT)
+            child = subprocess.run(
+                [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf')"],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            reached = True
+    assert reached and child.stdout == "deaf\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())

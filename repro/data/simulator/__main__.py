@@ -18,7 +18,9 @@ _COUNTS = {"unbc": (12, 8), "biovid": (12, 20), "vggface2": (36, 24)}
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m repro.data.simulator", description="Simulate face videos with pain, and stills of faces."
+        prog="python -m repro.data.simulator",
+        description="Simulate face videos with pain, and stills of faces.",
+        allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (subjects, videos) in _COUNTS.items():
@@ -85,6 +87,10 @@ def _sheet(options: argparse.Namespace) -> None:
 
     from repro.data.simulator.sheet import contact_sheet, intensity_sheet
 
+    if options.subjects < 1:
+        raise ValueError(f"--subjects {options.subjects}: a sheet shows at least 1 person")
+    if options.out.suffix.lower() not in (".png", ".jpg") or not options.out.parent.is_dir():
+        raise ValueError(f"{options.out}: cannot be written; give a .png or .jpg in an existing folder")
     if options.intensities:
         image = intensity_sheet(options.size, seed=options.seed, yaw=options.yaw)
     else:
@@ -141,14 +147,17 @@ def _videos(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status (0 done, 2 wrong usage)."""
+    """Run the command line; return the exit status (0 done, 2 wrong usage, 130 interrupted)."""
     options = _parser().parse_args(arguments)
     commands = {"sheet": _sheet, "preview": _preview, "vggface2": _stills}
     try:
         commands.get(options.command, _videos)(options)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; what is written is kept: run the same command to go on\n")
+        return 130
     return 0
 
 

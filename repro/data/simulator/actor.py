@@ -9,8 +9,8 @@ import numpy as np
 
 from repro.data.simulator import writers
 from repro.data.simulator.behaviour import Script, sample_temper, write_script
-from repro.data.simulator.camera import SUPERSAMPLING, Shot, frame_shape, subject_light
-from repro.data.simulator.domain import Domain
+from repro.data.simulator.camera import SUPERSAMPLING, Shot, subject_light
+from repro.data.simulator.domain import Domain, frame_shape
 from repro.data.simulator.landmarks import Landmarks
 from repro.data.simulator.planning import SequenceSpec
 from repro.data.simulator.render import Person, project_points

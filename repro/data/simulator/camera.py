@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from repro.data.simulator import kernels
-from repro.data.simulator.domain import Camera, Domain
+from repro.data.simulator.domain import Camera, Domain, frame_shape
 from repro.data.simulator.render import Light
 from repro.data.simulator.streams import stream
 from repro.data.simulator.subject import Identity
@@ -105,19 +105,6 @@ class Shot:
         """Convert rendered pixels (..., 2) to pixels of the stored frame; (0, 0) is the centre of the first one."""
         scale = np.array([self.width / self.columns, self.height / self.rows])
         return (screen + 0.5) * scale - 0.5
-
-
-def frame_shape(domain: Domain, height: int) -> tuple[int, int]:
-    """Return height and width of a frame; both are even, as video codecs want.
-
-    Raises
-    ------
-    ValueError
-        If `height` is below 32, where nothing of a face is left.
-    """
-    if height < 32:
-        raise ValueError(f"size must be at least 32 pixels, got {height}")
-    return height + height % 2, 2 * round(height * domain.camera.aspect / 2)
 
 
 def backdrop(identity: Identity, domain: Domain, rows: int, columns: int) -> np.ndarray:

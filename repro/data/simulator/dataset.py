@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from repro.data.simulator.blocks import Block, divide
-from repro.data.simulator.domain import GENERATOR_VERSION, Domain
-from repro.data.simulator.marker import MARKER, check_marker, write_marker
+from repro.data.simulator.domain import GENERATOR_VERSION, Domain, frame_shape
+from repro.data.simulator.marker import check_root, write_marker
 from repro.data.simulator.planning import SequenceSpec, plan
 
 Progress = Callable[[int, int], None]
@@ -51,19 +51,13 @@ def prepare(
     Raises
     ------
     ValueError
-        If the root holds a simulation with other parameters, or files that are not a simulation.
+        If a number is out of range, or the root holds a simulation with other parameters or something else.
     """
     base = Path(root)
     specs = plan(domain, n_subjects, videos_per_subject, seed, frames=frames)
     wanted = _parameters(domain, seed, size, frames, videos_per_subject)
-    marker = base / MARKER
-    if marker.exists():
-        check_marker(marker, wanted, n_subjects, videos_per_subject)
-    elif base.is_dir() and any(entry.name in ("Images", "PartA") for entry in base.iterdir()):
-        raise ValueError(
-            f"{base}: holds a dataset without {MARKER}; give an empty folder, so that real and simulated data "
-            "do not mix"
-        )
+    frame_shape(domain, domain.size if size is None else size)
+    check_root(base, wanted, n_subjects, videos_per_subject)
     _mark(base, wanted, specs, n_subjects, videos_per_subject, complete=False)
     if domain.name == "biovid":
         from repro.data.simulator.writers import write_samples

@@ -124,6 +124,19 @@ class Domain:
     pain_share: float = 0.0
 
 
+def frame_shape(domain: Domain, height: int) -> tuple[int, int]:
+    """Return height and width of a frame; both are even, as video codecs want.
+
+    Raises
+    ------
+    ValueError
+        If `height` is below 32, where nothing of a face is left.
+    """
+    if height < 32:
+        raise ValueError(f"size must be at least 32 pixels, got {height}")
+    return height + height % 2, 2 * round(height * domain.camera.aspect / 2)
+
+
 UNBC = Domain(
     name="unbc",
     camera=Camera(

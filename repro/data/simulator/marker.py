@@ -12,6 +12,32 @@ MARKER = "SIMULATED.json"
 """File at the root that tells simulated data from the real."""
 
 
+def check_root(root: Path, wanted: Mapping[str, object], n_subjects: int, videos: int | None) -> None:
+    """Check that a simulation may be written to a root: a new or empty folder, or one that may be continued.
+
+    Parameters
+    ----------
+    root : Path
+    wanted, n_subjects, videos
+        As for `check_marker`.
+
+    Raises
+    ------
+    ValueError
+        If the root is a file, holds something else than a simulation, or one that may not be continued.
+    """
+    marker = root / MARKER
+    if marker.exists():
+        check_marker(marker, wanted, n_subjects, videos)
+    elif root.exists() and not root.is_dir():
+        raise ValueError(f"{root}: is a file; give a new or empty folder")
+    elif root.is_dir() and any(entry.name[0] != "." for entry in root.iterdir()):
+        raise ValueError(
+            f"{root}: holds files without {MARKER}; give a new or empty folder, so that simulated and other data do "
+            "not mix"
+        )
+
+
 def check_marker(marker: Path, wanted: Mapping[str, object], n_subjects: int, videos: int | None) -> None:
     """Check that a root may be continued with these parameters: it may grow but not change.
 

@@ -71,7 +71,7 @@ def strongest(
     subject : int or None
         Number of the person, from 0; None searches the first twelve.
     seconds : float
-        Length; a shorter sequence is taken whole.
+        Length; a shorter sequence is taken whole if there is no other.
     seed : int
     sequence : int, optional
         Number of the sequence, from 0; the first ones of a person (8 of UNBC, 20 of BioVid) are searched by default.
@@ -103,13 +103,13 @@ def strongest(
         for spec in specs
         if (subject is None or spec.subject_index == subject) and (sequence is None or spec.index == sequence)
     ]
-    best, most = None, (False, -1, -1)
+    best, most = None, (False, False, -1, -1)
     for spec, script in replay(domain, specs, seed):
         windows = np.lib.stride_tricks.sliding_window_view(script.pspi, min(length, spec.n_frames))
         calm, peak, pain = windows[:, 0] == 0, windows.max(axis=1), windows.sum(axis=1)
         # The last key counts most; of equals the stable sort keeps the order, so that the search runs backwards.
         at = len(windows) - 1 - int(np.lexsort((pain[::-1], peak[::-1], calm[::-1]))[-1])
-        found = bool(calm[at]), int(peak[at]), int(pain[at])
+        found = windows.shape[1] == length, bool(calm[at]), int(peak[at]), int(pain[at])
         if found > most:
             most, best = found, Stretch(spec, script, at, at + windows.shape[1])
     assert best is not None

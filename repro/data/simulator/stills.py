@@ -20,7 +20,7 @@ from pathlib import Path
 
 from repro.data.simulator.dataset import Progress
 from repro.data.simulator.domain import GENERATOR_VERSION
-from repro.data.simulator.marker import MARKER, check_marker, write_marker
+from repro.data.simulator.marker import check_root, write_marker
 from repro.data.simulator.still_files import write_names, write_still, write_tables
 from repro.data.simulator.streams import stream
 from repro.data.simulator.wild import SMALLEST, WILD, wild_identity
@@ -127,14 +127,7 @@ def prepare_stills(
     base = Path(root)
     specs = plan_stills(n_identities, stills_per_identity, seed)
     wanted = _parameters(seed, size)
-    marker = base / MARKER
-    if marker.exists():
-        check_marker(marker, wanted, n_identities, stills_per_identity)
-    elif any((base / name).exists() for name in ("train", "test", "bb_landmark")):
-        raise ValueError(
-            f"{base}: holds a dataset without {MARKER}; give an empty folder, so that real and simulated data "
-            "do not mix"
-        )
+    check_root(base, wanted, n_identities, stills_per_identity)
     _mark(base, wanted, n_identities, stills_per_identity, complete=False)
     return specs
 

@@ -202,10 +202,25 @@ def test_a_dataset_can_grow_but_not_change(unbc, tmp_path):
         simulate(dataclasses.replace(UNBC, head_motion=2.0), root, **SMALL)
 
 
-def test_real_data_are_never_mixed_with_simulated(tmp_path):
-    (tmp_path / "Images").mkdir()
-    with pytest.raises(ValueError, match=r"without SIMULATED\.json"):
-        simulate(UNBC, tmp_path, **SMALL)
+@pytest.mark.parametrize("name", ["Images", "PartA", "my clips"])
+def test_other_data_are_never_mixed_with_simulated(tmp_path, name):
+    (tmp_path / name).mkdir()
+    for domain in (UNBC, BIOVID):
+        with pytest.raises(ValueError, match=r"without SIMULATED\.json"):
+            simulate(domain, tmp_path, **SMALL)
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_a_refused_simulation_leaves_its_folder_as_it_was(tmp_path, capsys):
+    arguments = ["unbc", str(tmp_path / "new"), "--subjects", "1", "--videos", "1"]
+    assert main([*arguments, "--size", "8"]) == 2
+    assert "at least 32" in capsys.readouterr().err and not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("mine")
+    assert main(["biovid", str(tmp_path / "file")]) == 2
+    assert "is a file" in capsys.readouterr().err and (tmp_path / "file").read_text() == "mine"
+    assert main(["sheet", str(tmp_path / "sheet.png"), "--subjects", "0"]) == 2
+    assert main(["sheet", str(tmp_path / "sheet.tiff2")]) == 2
+    assert "at least 1 person" in (told := capsys.readouterr().err) and ".png or .jpg" in told
 
 
 @pytest.mark.parametrize(
