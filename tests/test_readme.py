@@ -45,3 +45,15 @@ def test_examples_run(block):
         "h_j": torch.randn(2, 4, 16, generator=generator),
     }
     exec(block, names)
+
+
+def test_speeds_are_those_of_the_report():
+    report = (ROOT / "benchmarks.md").read_text()
+    section = README.partition("## Speed\n")[2].partition("\n## ")[0]
+    cells = [cell.strip() for line in section.splitlines() if line.startswith("|") for cell in line.split("|")]
+    numbers = [cell for cell in cells if re.fullmatch(r"[\d.,]+", cell)]
+    assert len(numbers) == 19
+    text = ["794", "1,540", "691", "690", "4.47", "0.166", "33.8", "3.38", "69.5", "6.95", "0.846", "1.16"]
+    for number in [*numbers, *text]:
+        assert number in section
+        assert re.search(rf"(?<![\d.,]){re.escape(number)}(?!\d|[.,]\d)", report), number
