@@ -191,7 +191,7 @@ def test_verify_decodes_stills(place, capsys):
     assert main(["check", "--vggface2", str(root)]) == 0
     assert main(["check", "--vggface2", str(root), "--verify"]) == 1
     printed = capsys.readouterr()
-    assert "left out: video train/n000002: 1 frames decoded, 2 declared" in printed.out
+    assert "left out: still train/n000002: 1 frames decoded, 2 declared" in printed.out
     assert "vggface2: decoding: 100%" in printed.err and str(place) not in printed.out
 
 

@@ -7,8 +7,9 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class Exclusion:
     Attributes
     ----------
     what : str
-        Kind of thing: "sequence", "video", "identity", "subject", "clip" or "frame".
+        Kind of thing: "sequence", "video", "identity", "subject", "clip", "still" or "frame".
     file : str
         File or folder relative to the dataset's root, or the name of the subject or record.
     reason : str
@@ -80,6 +81,9 @@ class VideoRecord:
     levels: NDArray[np.int64] = field(compare=False, repr=False)
     fps: float | None = None
     strict: bool = True
+
+    divisible: ClassVar[bool] = False
+    """Whether what is left of it is of use when some frames are lost, as with stills that need no neighbours."""
 
     def frames(self) -> Tensor:
         """Decode the video in sequence.
@@ -211,7 +215,8 @@ class Dataset:
         -------
         list of Exclusion
             A row for each video that cannot be decoded as it declares. These videos have been taken out of
-            `records` and the rows added to `excluded`, which changes the fingerprint.
+            `records` and the rows added to `excluded`, which changes the fingerprint. Of an identity only the
+            damaged stills count as lost: its record stays, with fewer frames, if any is sound.
 
         Raises
         ------
@@ -221,11 +226,11 @@ class Dataset:
         kept: list[VideoRecord] = []
         lost: list[Exclusion] = []
         for done, record in enumerate(self.records, 1):
-            reason = _loss(record)
-            if reason is None:
-                kept.append(record)
-            else:
-                lost.append(Exclusion("video", record.video, reason))
+            decoded, reason = _loss(record)
+            if reason is not None:
+                lost.append(Exclusion("still" if record.divisible else "video", record.video, reason))
+            if reason is None or (record.divisible and decoded):
+                kept.append(replace(record, n_frames=decoded, levels=record.levels[:decoded]))
             if progress is not None:
                 progress(done, len(self.records))
         if lost and self.strict:
@@ -239,18 +244,18 @@ class Dataset:
         return lost
 
 
-def _loss(record: VideoRecord) -> str | None:
-    """Return why a video cannot be decoded as it declares, or None."""
+def _loss(record: VideoRecord) -> tuple[int, str | None]:
+    """Return how many frames a video gives, and why it cannot be decoded as it declares, if so."""
     try:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             decoded = record.check()
     except DataError as error:
-        return str(error)
-    if decoded != record.n_frames:
-        first = f": {told[0].message}" if told else ""
-        return f"{decoded} frames decoded, {record.n_frames} declared{first}"
-    return None
+        return 0, str(error)
+    if decoded == record.n_frames:
+        return decoded, None
+    first = f": {told[0].message}" if told else ""
+    return decoded, f"{decoded} frames decoded, {record.n_frames} declared{first}"
 
 
 def simulation(root: Path) -> dict[str, object] | None:

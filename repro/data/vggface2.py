@@ -60,6 +60,8 @@ class IdentityRecord(VideoRecord):
     box_spans: tuple[tuple[int, int], ...] = field(default=(), repr=False)
     name: str = ""
 
+    divisible = True
+
     def frames(self) -> Tensor:
         """Raise: stills differ in size, see `stills`."""
         raise DataError(f"{self.folder}: stills of an identity differ in size and are no video; use stills()")

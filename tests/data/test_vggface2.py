@@ -128,6 +128,8 @@ def test_damaged_stills(root):
         assert len(list(data.records[0].stills())) == 1
     (row,) = data.verify()
     assert row.file == "train/n000002" and "1 frames decoded, 2 declared" in row.reason
+    # one damaged still does not cost the identity
+    assert (row.what, data.records[0].n_frames, data.records[0].subject) == ("still", 1, "n000002")
 
 
 @pytest.mark.parametrize(
