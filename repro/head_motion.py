@@ -30,7 +30,7 @@ def _rows() -> tuple[Row, ...]:
 
 TABLE = Table(
     name="head_motion",
-    title="Head motion and alignment (pain AUC in percent, simulated UNBC-McMaster, trained from scratch)",
+    title="Head motion and alignment, not in the paper (pain AUC in percent, simulated UNBC-McMaster, from scratch)",
     caption="How the accuracy from one frame and from SSD images depends on head motion and on face alignment.",
     lead=("Head motion", "Faces"),
     rows=_rows(),

@@ -1,5 +1,6 @@
 """The README says what is so: its table is the committed one, its names exist, its examples run."""
 
+import csv
 import re
 from importlib import import_module
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+TOLD = ("SSD(RGB)", "subject_mean")
 
 
 def test_the_table_is_the_committed_one():
@@ -57,3 +59,14 @@ def test_speeds_are_those_of_the_report():
     for number in [*numbers, *text]:
         assert number in section
         assert re.search(rf"(?<![\d.,]){re.escape(number)}(?!\d|[.,]\d)", report), number
+
+
+def test_what_is_said_of_head_motion_stands_in_its_table():
+    rows = list(csv.DictReader((ROOT / "tables/simulated/head_motion.csv").open()))
+    found = {row["row"]: float(row["value"]) for row in rows if (row["column"], row["aggregate"]) == TOLD}
+    said = re.search(
+        r"AUC is (\d+) with landmarks, (\d+) with a crop that follows the face, (\d+) with a fixed", README
+    )
+    assert said is not None
+    for faces, number in zip(("aligned", "following crop", "fixed crop"), said.groups(), strict=True):
+        assert int(number) == round(found[f"head motion 0.8, {faces}"])

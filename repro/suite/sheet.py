@@ -96,7 +96,9 @@ def to_markdown(sheet: Sheet) -> str:
     shaped = [(published, [_as_markdown(cell) for cell in cells]) for published, cells in sheet.rows]
     body = [cells for published, cells in shaped if published]
     if ours := [cells for published, cells in shaped if not published]:
-        body += [["*not in the paper:*"] + [""] * (len(sheet.header) - 1), *ours]
+        # a table without any row of the paper says so in its title
+        divider = [["*not in the paper:*"] + [""] * (len(sheet.header) - 1)] if body else []
+        body += [*divider, *ours]
     widths = [max(len(line[i]) for line in [sheet.header, *body]) for i in range(len(sheet.header))]
     lines = [f"**{sheet.title}**", ""]
     for number, line in enumerate([sheet.header, *body]):
@@ -114,7 +116,7 @@ def to_latex(sheet: Sheet) -> str:
     r"""Return a booktabs table and one ``\newcommand`` for each number, to be quoted in running text."""
     shaped = [(published, " & ".join(_as_latex(cell) for cell in cells) + r" \\") for published, cells in sheet.rows]
     numbers = [cell for _, cells in sheet.rows for cell in cells if isinstance(cell, Number)]
-    ours = [line for published, line in shaped if not published]
+    paper, ours = ([line for published, line in shaped if published is wanted] for wanted in (True, False))
     return "\n".join(
         [
             f"% {sheet.name}: needs booktabs",
@@ -127,8 +129,9 @@ def to_latex(sheet: Sheet) -> str:
             r"\toprule",
             " & ".join(text.translate(_LATEX) for text in sheet.header) + r" \\",
             r"\midrule",
-            *(line for published, line in shaped if published),
-            *([r"\midrule", *ours] if ours else []),
+            *paper,
+            *([r"\midrule"] if paper and ours else []),
+            *ours,
             r"\bottomrule",
             r"\end{tabular}",
             r"\end{table}",

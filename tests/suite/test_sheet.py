@@ -1,5 +1,7 @@
 """Layout of tables: the same cells for Markdown and for LaTeX."""
 
+from dataclasses import replace
+
 from repro.suite.sheet import Number, Sheet, macro_name, to_latex, to_markdown
 
 SHEET = Sheet(
@@ -45,6 +47,11 @@ def test_latex():
     assert r"a \& b & \textbf{\Tfirst} {\scriptsize [65.0, 77.1]} & 69.2 \\" in lines
     assert r"c $\rightarrow$ d & \Tsecond{}$^*$ (1/3) & -- \\" in lines
     assert lines.index(r"\midrule") < len(lines) - 1 - lines[::-1].index(r"\midrule"), "ours stand below a line"
+
+
+def test_a_table_of_ours_alone_has_no_divider():
+    alone = replace(SHEET, rows=SHEET.rows[1:])
+    assert "not in the paper" not in to_markdown(alone) and to_latex(alone).count(r"\midrule") == 1
 
 
 def test_macro_names_have_letters_only():
