@@ -21,7 +21,7 @@ def _rows() -> tuple[Row, ...]:
             simulated_only=True,
             repeat=2,
             domain=(("head_motion", motion),),
-            encoding=(("alignment", mode),),
+            encoding=(("alignment", mode), ("frames", 1)),
         )
         for motion in MOTIONS
         for faces, mode in FACES.items()

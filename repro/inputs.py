@@ -17,7 +17,6 @@ import os
 import shutil
 import sys
 import tempfile
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -70,11 +69,9 @@ def _run(options: argparse.Namespace, progress: Progress) -> int:
     )
     _check_output(options.output)
     data = open_dataset(options.data, options.root, strict=options.strict)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of videos without clips for a pretext, which are not wanted here
-        corpus = Corpus(data, _clips(options, spec), spec.shortest_clip)
+    corpus = Corpus(data, _clips(options, spec), spec.shortest_clip)
     store = Store(options.store)
-    made = encoding_tasks(corpus, spec, str(store.root), labelled=True)
+    made = encoding_tasks(corpus, spec, str(store.root))
     folders = [store.input_folder(key) for key in made]
     missing = [task for task, folder in zip(made.values(), folders, strict=True) if not folder.is_dir()]
     progress.add(missing)

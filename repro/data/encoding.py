@@ -14,6 +14,7 @@ from torch import Tensor
 from repro.data import faces
 from repro.data.clips import Clip
 from repro.data.flow import LIMIT, MIN_SIZE, FlowMethod, draw_flow, flow
+from repro.data.material import Extra, Material
 from repro.data.schema import Exclusion, VideoRecord
 from repro.ssd import distill
 
@@ -27,11 +28,14 @@ KINDS: tuple[InputKind, ...] = get_args(InputKind)
 _VERSION = 2
 """Raised when the same specification would give other images."""
 
+_USUAL = Material()
+
 _BLOCK = 32
 """Pairs of frames whose flow is held at a time, as floats, before it is drawn."""
 
 _OF_FLOW = ("flow", "flow_limit")
 _OF_ALL = ("kind", "size", "alignment")
+_OF_FRAMES = ("frames",)
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,16 @@ class InputSpec:
     Parameters
     ----------
     kind : {"RGB", "OF", "SSD(RGB)", "SSD(OF)"}
-        The clip's middle frame; the optical flow that leads to it, drawn as an image (decision D9); the
-        distillation (Section 2.1) of the clip's frames; that of its drawn flow.
+        Frames of the clip; the optical flow that leads to them, drawn as images (decision D9); the distillation
+        (Section 2.1) of the clip's frames; that of its drawn flow.
     size : int
         Height and width of the face image in pixels.
     alignment : {"auto", "align", "crop", "fixed", "none"}
         What is done about the face before anything else; see `repro.data.faces`.
     segment_length, window, depth, noise_variance, center, domain, normalize
         As in :func:`repro.ssd.distill`; they matter for SSD only.
+    frames : int
+        Images of a clip that is not distilled: the middle frames of so many equal parts.
     flow : {"tvl1", "dis"}
         As in :func:`repro.data.flow.flow`; matters for optical flow only, as does the next.
     flow_limit : float
@@ -65,6 +71,7 @@ class InputSpec:
     center: bool = True
     domain: Literal["rms", "log", "product"] = "rms"
     normalize: Literal["joint", "channel"] = "joint"
+    frames: int = 1
     flow: FlowMethod = "tvl1"
     flow_limit: float = LIMIT
 
@@ -77,6 +84,8 @@ class InputSpec:
         ):
             if value not in known:
                 raise ValueError(f"{name} {value!r} is not one of {', '.join(map(repr, known))}")
+        if self.frames < 1:
+            raise ValueError(f"frames {self.frames} must be at least 1: a clip is shown by one image or more")
         if not 0 < self.flow_limit < np.inf:
             raise ValueError(f"flow_limit must be positive, a share of the image's side, got {self.flow_limit}")
         if self.size < (MIN_SIZE if self.is_flow else 1):
@@ -95,16 +104,24 @@ class InputSpec:
     @property
     def shortest_clip(self) -> int:
         """Frames that a clip must have."""
-        return 2 * self.segment_length if self.is_distilled else 2 if self.is_flow else 1
+        return 2 * self.segment_length if self.is_distilled else max(2 if self.is_flow else 1, self.frames)
+
+    @property
+    def images_per_clip(self) -> int:
+        """Images that show a clip: one if it is distilled."""
+        return 1 if self.is_distilled else self.frames
 
     def describe(self) -> dict[str, object]:
         """Return what changes the image: parameters of flow and distillation count only where they are used."""
-        used = {
-            name: value
-            for name, value in asdict(self).items()
-            if name in _OF_ALL or (self.is_flow if name in _OF_FLOW else self.is_distilled)
-        }
+        used = {name: value for name, value in asdict(self).items() if self._uses(name)}
         return {"version": _VERSION, **used}
+
+    def _uses(self, name: str) -> bool:
+        if name in _OF_ALL:
+            return True
+        if name in _OF_FRAMES:
+            return self.images_per_clip > 1
+        return self.is_flow if name in _OF_FLOW else self.is_distilled
 
 
 class Encoded(NamedTuple):
@@ -112,22 +129,25 @@ class Encoded(NamedTuple):
 
     Attributes
     ----------
-    images : Tensor, (n, 3, size, size) uint8
+    images : Tensor, (n, 3, size, size) or, with V images of each clip, (n, V, 3, size, size) uint8
     clips : list of Clip
         The clips that the images show.
     excluded : list of Exclusion
         The video, if its face cannot be found as asked for; clips beyond the frames that could be decoded.
     face : str or None
         How the face was found, one of `repro.data.faces.METHODS`; None if it was not.
+    extra : Extra
+        What a pretext task's material has beside the images.
     """
 
     images: Tensor
     clips: list[Clip]
     excluded: list[Exclusion]
     face: str | None
+    extra: Extra
 
 
-def encode(record: VideoRecord, clips: Sequence[Clip], spec: InputSpec) -> Encoded:
+def encode(record: VideoRecord, clips: Sequence[Clip], spec: InputSpec, material: Material = _USUAL) -> Encoded:
     """Encode clips of one video; each image depends on its own clip and the frame before it only.
 
     Optical flow is that of the faces, after they were aligned or cropped. The flow of a frame is the one that
@@ -139,6 +159,8 @@ def encode(record: VideoRecord, clips: Sequence[Clip], spec: InputSpec) -> Encod
     record : VideoRecord
     clips : sequence of Clip, all of this video
     spec : InputSpec
+    material : Material, optional
+        What a pretext task wants beside the images.
 
     Returns
     -------
@@ -156,7 +178,7 @@ def encode(record: VideoRecord, clips: Sequence[Clip], spec: InputSpec) -> Encod
             frames, None if landmarks is None else landmarks[: len(frames)], size=spec.size, mode=spec.alignment
         )
     except faces.FaceError as error:
-        return Encoded(_stack([], spec), [], [Exclusion("video", record.video, str(error))], None)
+        return Encoded(_stack([], spec), [], [Exclusion("video", record.video, str(error))], None, Extra())
     kept = [clip for clip in clips if clip.stop <= len(frames)]
     excluded = [
         Exclusion("clip", clip.id, f"needs frames up to {clip.stop}, but only {len(frames)} could be decoded")
@@ -167,7 +189,8 @@ def encode(record: VideoRecord, clips: Sequence[Clip], spec: InputSpec) -> Encod
     if spec.is_flow and kept:
         shown = draw_motion(shown, _frames_of(kept, len(frames), spec), method=spec.flow, limit=spec.flow_limit)
     images = [_encode_clip(shown[clip.start : clip.stop], spec) for clip in kept]
-    return Encoded(_stack(images, spec), kept, excluded, prepared.method)
+    extra = material.extra(prepared.frames, kept, spec) if kept else Extra()
+    return Encoded(_stack(images, spec), kept, excluded, prepared.method, extra)
 
 
 def draw_motion(frames: Tensor, wanted: NDArray[np.bool_], *, method: FlowMethod, limit: float) -> Tensor:
@@ -204,13 +227,20 @@ def _frames_of(clips: Sequence[Clip], n_frames: int, spec: InputSpec) -> NDArray
         if spec.is_distilled:
             needed[clip.start : clip.stop] = True
         else:
-            needed[clip.start + len(clip) // 2] = True
+            needed[clip.start + _shown(len(clip), spec.frames)] = True
     return needed
 
 
+def _shown(length: int, frames: int) -> NDArray[np.int64]:
+    """Return the middle frames of so many equal parts of a clip."""
+    return (2 * np.arange(frames) + 1) * length // (2 * frames)
+
+
 def _encode_clip(frames: Tensor, spec: InputSpec) -> Tensor:
+    """Return the image or images of a clip."""
     if not spec.is_distilled:
-        return frames[len(frames) // 2]
+        shown = frames[torch.from_numpy(_shown(len(frames), spec.frames))]
+        return shown if spec.frames > 1 else shown[0]
     return distill(
         frames,
         segment_length=spec.segment_length,
@@ -224,4 +254,7 @@ def _encode_clip(frames: Tensor, spec: InputSpec) -> Tensor:
 
 
 def _stack(images: Sequence[Tensor], spec: InputSpec) -> Tensor:
-    return torch.stack(list(images)) if images else torch.empty((0, 3, spec.size, spec.size), dtype=torch.uint8)
+    if images:
+        return torch.stack(list(images))
+    several = (spec.images_per_clip,) if spec.images_per_clip > 1 else ()
+    return torch.empty((0, *several, 3, spec.size, spec.size), dtype=torch.uint8)

@@ -11,15 +11,18 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from repro.data.clips import Clip
 from repro.data.encoding import InputSpec, encode
+from repro.data.material import Material
 from repro.data.schema import Exclusion, VideoRecord
 from repro.data.stored_images import StoredImages, damaged, encode_png
 
@@ -36,6 +39,13 @@ __all__ = [
 
 _TEXT = ("id", "subject", "video", "source", "face")
 _NUMBERS = ("start", "stop", "level")
+_VIEW = "view "
+"""Before the names of columns that hold further images of each clip."""
+
+_EXTRA = "extra.safetensors"
+"""File of the numbers beside the images, where there are any."""
+
+_USUAL = Material()
 
 
 class Notes(NamedTuple):
@@ -62,16 +72,22 @@ class InputSet:
 
     Parameters
     ----------
-    images : StoredImages, (N, 3, H, W) uint8
+    images : StoredImages, (N, 3, H, W) or, with V images of each clip, (N, V, 3, H, W) uint8
         Decoded when they are indexed; ``images[:]`` decodes all.
     clips : tuple of Clip
     sources : tuple of str
         Name of the stretch of video that a pretext clip was cut from (decision D13), else empty.
+    views : mapping of str to StoredImages, (N, 3, H, W) uint8
+        Further images of each clip, see `repro.data.material.Extra`.
+    numbers : mapping of str to ndarray, (N, ...)
+        Other properties of each clip.
     """
 
     images: StoredImages
     clips: tuple[Clip, ...]
     sources: tuple[str, ...]
+    views: Mapping[str, StoredImages] = field(default_factory=dict)
+    numbers: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
 
     def select(self, index: np.ndarray) -> InputSet:
         """Return the clips of an index array, in its order, without decoding them."""
@@ -79,6 +95,8 @@ class InputSet:
             self.images.subset(index),
             tuple(self.clips[i] for i in index),
             tuple(self.sources[i] for i in index),
+            {name: images.subset(index) for name, images in self.views.items()},
+            {name: values[index] for name, values in self.numbers.items()},
         )
 
     @property
@@ -106,6 +124,7 @@ def write_shard(
     folder: Path,
     work: Sequence[tuple[VideoRecord, Sequence[tuple[Clip, str]]]],
     spec: InputSpec,
+    material: Material = _USUAL,
     report: Callable[[float, str], None] | None = None,
 ) -> None:
     """Encode clips (each with the name of its source) and save them as one dataset, whole or not at all.
@@ -116,29 +135,34 @@ def write_shard(
         Where the dataset shall stand. If it is there already, nothing is done.
     work : sequence of (record, [(clip, source), ...])
     spec : InputSpec
+    material : Material, optional
+        What a pretext task wants beside the images.
     report : callable, optional
         Receives progress.
     """
     if folder.exists():
         return
     rows: list[dict[str, object]] = []
+    numbers: dict[str, list[NDArray[np.floating[Any]]]] = {}
     notes = Notes(spec.describe(), [], {})
     for number, (record, items) in enumerate(work):
         source_of = {clip.id: source for clip, source in items}
-        encoded = encode(record, [clip for clip, _ in items], spec)
+        encoded = encode(record, [clip for clip, _ in items], spec, material)
         notes.excluded.extend(encoded.excluded)
         if encoded.face is not None:
             notes.faces[record.video] = encoded.face
-        for image, clip in zip(encoded.images, encoded.clips, strict=True):
-            picture = {"bytes": encode_png(image), "path": None}
+        for i, (images, clip) in enumerate(zip(encoded.images, encoded.clips, strict=True)):
             described = {"id": clip.id, **asdict(clip), "source": source_of[clip.id], "face": encoded.face}
-            rows.append({"image": picture, **described})
+            described |= {_VIEW + name: _picture(view[i]) for name, view in encoded.extra.views.items()}
+            rows += [{"image": _picture(image), **described} for image in images.view(-1, *images.shape[-3:])]
+        for name, values in encoded.extra.numbers.items():
+            numbers.setdefault(name, []).append(values)
         if report is not None:
             report((number + 1) / len(work), record.video)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        _save(temporary / "shard", rows, notes)
+        _save(temporary / "shard", rows, notes, {name: np.concatenate(parts) for name, parts in numbers.items()})
         (temporary / "shard").rename(folder)
     except OSError:
         if not folder.exists():  # otherwise another process was faster, with the same content
@@ -147,12 +171,20 @@ def write_shard(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _save(folder: Path, rows: list[dict[str, object]], notes: Notes) -> None:
-    import datasets
+def _picture(image: Tensor) -> dict[str, object]:
+    return {"bytes": encode_png(image), "path": None}
 
+
+def _save(
+    folder: Path, rows: list[dict[str, object]], notes: Notes, numbers: Mapping[str, NDArray[np.floating[Any]]]
+) -> None:
+    import datasets
+    from safetensors.numpy import save_file
+
+    views = [name for name in (rows[0] if rows else ()) if name.startswith(_VIEW)]
     features = datasets.Features(
         {
-            "image": datasets.Image(),
+            **{name: datasets.Image() for name in ("image", *views)},
             **{name: datasets.Value("string") for name in _TEXT},
             **{name: datasets.Value("int64") for name in _NUMBERS},
         }
@@ -164,6 +196,8 @@ def _save(folder: Path, rows: list[dict[str, object]], notes: Notes) -> None:
     table = _fingerprinted(table, [str(notes.input), *(str(row["id"]) for row in rows)])
     table.save_to_disk(str(folder), num_shards=1)  # else an empty dataset has no file and cannot be loaded
     content = {"input": notes.input, "excluded": [asdict(e) for e in notes.excluded], "faces": notes.faces}
+    if numbers:
+        save_file({name: np.ascontiguousarray(values) for name, values in numbers.items()}, folder / _EXTRA)
     (folder / "notes.json").write_text(json.dumps(content, indent=1))
 
 
@@ -212,17 +246,52 @@ def read_inputs(folders: Sequence[Path]) -> InputSet:
     ValueError
         If a folder does not hold a readable shard; the message names it and the remedy.
     """
-    clips: list[Clip] = []
-    sources: list[str] = []
-    images: list[StoredImages] = []
-    for folder in folders:
-        table, size = _open(folder), int(read_notes(folder).input["size"])
-        columns = {name: table.data.column(name).to_pylist() for name in (*_TEXT, *_NUMBERS)}
-        names = ("subject", "video", "start", "stop", "level")
-        clips += [Clip(*values) for values in zip(*(columns[name] for name in names), strict=True)]
-        sources += columns["source"]
-        images.append(StoredImages([(folder, table.data.column("image"))], size))
-    return InputSet(StoredImages.concatenate(images), tuple(clips), tuple(sources))
+    parts = [_read(folder) for folder in folders]
+    return InputSet(
+        StoredImages.concatenate([part.images for part in parts]),
+        tuple(clip for part in parts for clip in part.clips),
+        tuple(source for part in parts for source in part.sources),
+        {name: StoredImages.concatenate([part.views[name] for part in parts]) for name in _common(parts, "views")},
+        {name: np.concatenate([part.numbers[name] for part in parts]) for name in _common(parts, "numbers")},
+    )
+
+
+def _common(parts: Sequence[InputSet], what: str) -> list[str]:
+    """Names of what the shards have beside their images; shards without any clip do not count.
+
+    Raises
+    ------
+    ValueError
+        If shards differ in that.
+    """
+    names = {tuple(sorted(getattr(part, what))) for part in parts if part.clips}
+    if len(names) > 1:
+        raise ValueError(f"shards of different materials cannot be joined: their {what} are {sorted(names)}")
+    return list(next(iter(names), ()))
+
+
+def _read(folder: Path) -> InputSet:
+    from safetensors.numpy import load_file
+
+    table, described = _open(folder), read_notes(folder).input
+    size, count = int(described["size"]), int(described.get("frames", 1))
+    columns = {name: table.data.column(name).to_pylist()[::count] for name in (*_TEXT, *_NUMBERS)}
+    names = ("subject", "video", "start", "stop", "level")
+    clips = tuple(Clip(*values) for values in zip(*(columns[name] for name in names), strict=True))
+    try:
+        numbers = load_file(folder / _EXTRA) if (folder / _EXTRA).exists() else {}
+    except Exception as error:  # whatever the format's reader raises on a damaged file
+        raise damaged(folder, error) from error
+    if len(table) != count * len(clips) or any(len(values) != len(clips) for values in numbers.values()):
+        raise damaged(folder, f"its {len(table)} images or {_EXTRA} are not those of {len(clips)} clips")
+    views = [name for name in table.column_names if name.startswith(_VIEW)]
+    return InputSet(
+        StoredImages([(folder, table.data.column("image"))], size, per_item=count),
+        clips,
+        tuple(columns["source"]),
+        {name.removeprefix(_VIEW): StoredImages([(folder, table.data.column(name))], size) for name in views},
+        numbers,
+    )
 
 
 def read_notes(folder: Path) -> Notes:

@@ -16,7 +16,7 @@ __all__ = ["StoredImages", "damaged", "decode_png", "encode_png"]
 
 
 class StoredImages:
-    """Images (N, 3, H, W) uint8 of memory-mapped Arrow files, decoded when they are indexed.
+    """Images (N, 3, H, W) or (N, V, 3, H, W) uint8 of memory-mapped Arrow files, decoded when they are indexed.
 
     Indexing is that of a tensor's first axis, by a number, a slice, a mask or an array of any shape, and returns a
     tensor. What is held in memory are two numbers an image.
@@ -27,28 +27,49 @@ class StoredImages:
         For each shard its folder, for messages, and its Arrow column of PNG files.
     size : int
         Height and width.
-    rows : ndarray, (N, 2) int64, optional
+    rows : ndarray, (N, 2) or (N, V, 2) int64, optional
         Number of the column and of the row in it, for each image; all rows of all columns, if not given.
+    per_item : int
+        Without `rows`: so many consecutive rows are the V images of one item; one makes no axis.
+
+    Raises
+    ------
+    ValueError
+        If the rows cannot be divided into items.
     """
 
     dtype = torch.uint8
-    ndim = 4
 
-    def __init__(self, columns: Sequence[tuple[Path, Any]], size: int, rows: NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self,
+        columns: Sequence[tuple[Path, Any]],
+        size: int,
+        rows: NDArray[np.int64] | None = None,
+        *,
+        per_item: int = 1,
+    ) -> None:
         self._columns, self._size = tuple(columns), size
         if rows is None:
             numbers = [np.stack([np.full(len(c), k), np.arange(len(c))], axis=1) for k, (_, c) in enumerate(columns)]
             rows = np.concatenate([np.empty((0, 2)), *numbers]).astype(np.int64)
+            if len(rows) % per_item:
+                raise ValueError(f"{len(rows)} images cannot be divided into items of {per_item}")
+            rows = rows if per_item == 1 else rows.reshape(-1, per_item, 2)
         self._rows = rows
 
     def __len__(self) -> int:
-        """Return the number of images."""
+        """Return the number of items."""
         return len(self._rows)
 
     @property
+    def ndim(self) -> int:
+        """4, or 5 with several images an item."""
+        return self._rows.ndim + 2
+
+    @property
     def shape(self) -> torch.Size:
-        """(N, 3, H, W)."""
-        return torch.Size((len(self), 3, self._size, self._size))
+        """(N, 3, H, W) or (N, V, 3, H, W)."""
+        return torch.Size((*self._rows.shape[:-1], 3, self._size, self._size))
 
     @property
     def nbytes(self) -> int:
@@ -66,8 +87,8 @@ class StoredImages:
             If an image is damaged; the message names its folder and the remedy.
         """
         rows = self._rows[index.numpy() if isinstance(index, Tensor) else index]
-        result = torch.empty((*rows.shape[:-1], *self.shape[1:]), dtype=torch.uint8)
-        for image, (column, row) in zip(result.view(-1, *self.shape[1:]), rows.reshape(-1, 2), strict=True):
+        result = torch.empty((*rows.shape[:-1], *self.shape[-3:]), dtype=torch.uint8)
+        for image, (column, row) in zip(result.view(-1, *self.shape[-3:]), rows.reshape(-1, 2), strict=True):
             folder, pictures = self._columns[column]
             try:
                 decode_png(pictures[int(row)]["bytes"].as_py(), image)
@@ -91,14 +112,15 @@ class StoredImages:
         Raises
         ------
         ValueError
-            If the sizes differ.
+            If the sizes, or the numbers of images of an item, differ.
         """
-        sizes = sorted({part._size for part in parts})
-        if len(sizes) != 1:
-            raise ValueError(f"images of sizes {sizes} cannot be joined; encode all at one size")
+        shapes = sorted({tuple(part.shape[1:]) for part in parts})
+        if len(shapes) != 1:
+            raise ValueError(f"images of shapes {shapes} cannot be joined; encode all by one specification")
         offsets = np.cumsum([0, *(len(part._columns) for part in parts)])
         rows = [part._rows + (offset, 0) for part, offset in zip(parts, offsets, strict=False)]
-        return cls([column for part in parts for column in part._columns], sizes[0], np.concatenate(rows))
+        columns = [column for part in parts for column in part._columns]
+        return cls(columns, parts[0]._size, np.concatenate(rows))
 
 
 def damaged(folder: Path, reason: object) -> ValueError:

@@ -42,20 +42,35 @@ class Augmentation:
         if self.aspect < 1:
             raise ValueError(f"aspect {self.aspect} is below 1; give the larger side over the smaller")
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Augment a batch, each image on its own.
+    def __call__(self, images: Tensor, generator: torch.Generator, *, together: int = 1) -> Tensor:
+        """Augment a batch.
 
         Parameters
         ----------
         images : Tensor, shape (B, C, H, W), float
         generator : torch.Generator
             On the CPU, so that the same seed gives the same crops on every device.
+        together : int
+            So many consecutive images share a crop and are mirrored together; B is a multiple of it.
 
         Returns
         -------
         Tensor, shape (B, C, H, W)
         """
-        n = len(images)
+        theta = self.draw(len(images) // together, generator).repeat_interleave(together, 0)
+        grid = functional.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+        return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n crops.
+
+        Returns
+        -------
+        Tensor, shape (n, 2, 3)
+            Affine maps from output to input, both in coordinates -1..1 of the image's edges, x before y, as
+            `torch.nn.functional.affine_grid` takes them with ``align_corners=False``. Entry (0, 0) is the crop's
+            share of the width, negative if mirrored, (1, 1) that of the height.
+        """
         area, aspect, x, y, mirror = torch.rand(5, n, generator=generator)
         low, high = self.area
         size = torch.sqrt(low + (high - low) * area)
@@ -67,5 +82,4 @@ class Augmentation:
         theta[:, 1, 1] = height
         theta[:, 0, 2] = (2 * x - 1) * (1 - width)
         theta[:, 1, 2] = (2 * y - 1) * (1 - height)
-        grid = functional.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
-        return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        return theta

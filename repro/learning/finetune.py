@@ -69,7 +69,8 @@ def fine_tune(
 
     Parameters
     ----------
-    images : Tensor, shape (N, 3, H, W), uint8
+    images : Tensor, shape (N, 3, H, W) or (N, V, 3, H, W), uint8
+        With V images of each clip, such as frames, an update sees one of them, drawn anew each time.
     levels : ndarray of int, shape (N,), in 0..n_levels - 1
     n_levels : int
         Levels that the dataset knows, whether they occur in the training clips or not.
@@ -131,7 +132,12 @@ def _train(
         order = torch.multinomial(weights, len(images), replacement=settings.balance > 0, generator=generator)
         # array_split leaves no last batch of one, which batch normalisation could not take
         for batch in order.tensor_split(steps_per_epoch):
-            inputs = settings.augmentation(to_network(images[batch]).to(device), generator)
+            drawn = images[batch]
+            if images.ndim == 5:
+                drawn = drawn[
+                    torch.arange(len(batch)), torch.randint(images.shape[1], (len(batch),), generator=generator)
+                ]
+            inputs = settings.augmentation(to_network(drawn).to(device), generator)
             loss = functional.cross_entropy(network(inputs), targets[batch].to(device))
             schedule.update(optimiser, loss, step, steps_per_epoch)
             step += 1
@@ -142,21 +148,22 @@ def _train(
 
 @torch.no_grad()
 def predict(network: nn.Module, images: Tensor, *, batch_size: int = 256) -> np.ndarray:
-    """Predict level probabilities; the average over an image and its mirror image.
+    """Predict level probabilities; the average over a clip's images and their mirror images.
 
     Parameters
     ----------
     network : nn.Module
         As returned by :func:`fine_tune`.
-    images : Tensor, shape (N, 3, H, W), uint8
+    images : Tensor, shape (N, 3, H, W) or (N, V, 3, H, W), uint8
 
     Returns
     -------
     ndarray of float32, shape (N, n_levels)
     """
     device = next(network.parameters()).device
+    per_clip = images.shape[1] if images.ndim == 5 else 1
     rows = []
-    for chunk in images.split(batch_size):
+    for chunk in images.view(-1, *images.shape[-3:]).split(batch_size):
         inputs = to_network(chunk).to(device)
         rows.append(0.5 * (network(inputs).softmax(-1) + network(inputs.flip(-1)).softmax(-1)))
-    return torch.cat(rows).cpu().numpy().astype(np.float32)
+    return torch.cat(rows).unflatten(0, (-1, per_clip)).mean(1).cpu().numpy().astype(np.float32)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from repro.data.material import Material
 from repro.data.stored_images import StoredImages
 from repro.files import write_atomically
 from repro.learning.backbones import build
@@ -25,6 +26,7 @@ from repro.learning.schedule import Schedule
 from repro.learning.seeds import seed_from
 
 __all__ = [
+    "Accuracy",
     "BackboneSpec",
     "PretextPool",
     "PretextResult",
@@ -59,20 +61,27 @@ class PretextPool:
     Parameters
     ----------
     images : Tensor or StoredImages, shape (N, 3, H, W), uint8
-        Those that stay on disk are decoded batch by batch.
+        Those that stay on disk are decoded batch by batch: index them, never iterate over all.
     sources, videos, subjects : ndarray of str, shape (N,)
         Identifiers of the stretch of video (decision D13), the video and the subject of each image, unique over
-        all datasets in the pool.
+        all datasets in the pool. Images of one source stand in the order of time.
+    views : mapping of str to Tensor or StoredImages, shape (N, 3, H, W), uint8
+        Further images of each clip, as the task's material has them.
+    numbers : mapping of str to ndarray, shape (N, ...)
+        Other properties of each clip, as the task's material has them.
     """
 
     images: Tensor | StoredImages
     sources: np.ndarray
     videos: np.ndarray
     subjects: np.ndarray
+    views: Mapping[str, Tensor | StoredImages] = field(default_factory=dict)
+    numbers: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that shapes agree."""
-        lengths = {len(self.images), len(self.sources), len(self.videos), len(self.subjects)}
+        columns = (self.images, self.sources, self.videos, self.subjects, *self.views.values(), *self.numbers.values())
+        lengths = {len(column) for column in columns}
         if len(lengths) != 1 or 0 in lengths:
             raise ValueError(f"a pretext pool needs equally many images and identifiers, at least one: {lengths}")
 
@@ -83,9 +92,14 @@ class PretextPool:
     def select(self, chosen: np.ndarray) -> PretextPool:
         """Return the sub-pool of a boolean mask or an index array."""
         index = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
-        images = self.images
-        chosen_images = images.subset(index) if isinstance(images, StoredImages) else images[torch.from_numpy(index)]
-        return PretextPool(chosen_images, self.sources[index], self.videos[index], self.subjects[index])
+        return PretextPool(
+            _chosen(self.images, index),
+            self.sources[index],
+            self.videos[index],
+            self.subjects[index],
+            {name: _chosen(images, index) for name, images in self.views.items()},
+            {name: values[index] for name, values in self.numbers.items()},
+        )
 
     def split(self, held_out: int, seed: int) -> tuple[PretextPool, PretextPool]:
         """Split off `held_out` subjects, drawn by `seed`, to watch the task on.
@@ -106,29 +120,74 @@ class PretextPool:
         return self.select(~mask), self.select(mask)
 
 
+def _chosen(images: Tensor | StoredImages, index: np.ndarray) -> Tensor | StoredImages:
+    return images.subset(index) if isinstance(images, StoredImages) else images[torch.from_numpy(index)]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How well a task is solved, in the measure that is natural to it.
+
+    Parameters
+    ----------
+    label : str
+        What readers see, with its unit.
+    higher_is_better : bool
+    """
+
+    label: str
+    higher_is_better: bool = True
+
+
 class PretextTask(ABC):
     """One way to learn from unlabelled images.
 
     Subclasses are frozen dataclasses whose fields are the task's hyper-parameters; `version` changes whenever the
-    code would give other weights for the same fields.
+    code would give other weights for the same fields. All randomness comes from the generator that is passed; the
+    pool must not be modified. What a task remembers from one epoch to the next lies in the buffers of its network,
+    where checkpoints find it.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
+    accuracy: ClassVar[Accuracy]
+
+    def material(self) -> Material:
+        """Return what the task looks at; the images of the clips of each source, unless told otherwise."""
+        return Material()
 
     @abstractmethod
     def network(self, backbone: nn.Module, generator: torch.Generator) -> nn.Module:
         """Put the task's head on `backbone`, which must become the attribute ``backbone`` of the result."""
 
+    def start_epoch(
+        self, network: nn.Module, pool: PretextPool, generator: torch.Generator, optimiser: torch.optim.Optimizer
+    ) -> dict[str, float]:
+        """Prepare an epoch, such as by clustering; return what should be logged. The network is in evaluation mode.
+
+        Parameters are changed in place; whose momentum is to be forgotten is removed from ``optimiser.state``.
+        """
+        return {}
+
     @abstractmethod
     def loss(
         self, network: nn.Module, pool: PretextPool, generator: torch.Generator, batch_size: int
     ) -> tuple[Tensor, dict[str, float]]:
-        """Draw a batch of about `batch_size` images; return its loss and what should be logged."""
+        """Draw a batch of about `batch_size` images in all; return its loss and what should be logged.
+
+        A sample of several images, such as a pair, counts as so many, so that an update costs every task the same.
+        """
 
     @abstractmethod
     def evaluate(self, network: nn.Module, pool: PretextPool, generator: torch.Generator) -> dict[str, float]:
-        """Measure on held-out subjects how well the task is solved. The network is in evaluation mode."""
+        """Measure on held-out subjects how well the task is solved. The network is in evaluation mode.
+
+        Returns
+        -------
+        dict
+            ``accuracy`` in the measure that the class attribute of this name tells; ``chance``, what it would be on
+            the same data without having learned; and whatever else is worth logging.
+        """
 
     def description(self) -> dict[str, Any]:
         """All that changes what the task learns: its name, version and hyper-parameters."""
@@ -220,6 +279,8 @@ def _train(
         history.append({"epoch": 0, "step": 0, **_held_out(task, network, held_out, seed)})
     total = schedule.epochs * steps_per_epoch
     for epoch in range(len(history) - 1, schedule.epochs):
+        network.eval()
+        begun = task.start_epoch(network, train, generator, optimiser)
         network.train()
         logs: list[dict[str, float]] = []
         for step in range(epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch):
@@ -230,7 +291,7 @@ def _train(
                 report((step + 1) / total, f"epoch {epoch + 1}/{schedule.epochs} loss {logs[-1]['loss']:.3f}")
         means = {name: float(np.mean([log[name] for log in logs])) for name in logs[0]}
         measured = _held_out(task, network, held_out, seed)
-        history.append({"epoch": epoch + 1, "step": (epoch + 1) * steps_per_epoch, **means, **measured})
+        history.append({"epoch": epoch + 1, "step": (epoch + 1) * steps_per_epoch, **begun, **means, **measured})
         if checkpoint is not None and epoch + 1 < schedule.epochs:
             _save(checkpoint, network, optimiser, generator, history)
     trained: nn.Module = network.backbone  # type: ignore[assignment]

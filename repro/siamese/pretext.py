@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from repro.learning.augmentation import Augmentation, to_network
 from repro.learning.metrics import auc
-from repro.learning.pretext import PretextPool, PretextTask
+from repro.learning.pretext import Accuracy, PretextPool, PretextTask
 from repro.siamese.affine_hull import dissimilarity
 
 __all__ = ["SiamesePretext", "effective_rank"]
@@ -92,11 +92,13 @@ class SiamesePretext(PretextTask):
         Of InfoNCE and of the contrastive loss. Dissimilarities of L2-normalised features lie in 0..4.
     energy : float
         Energy kept in the hull's basis (decision D10).
-    area, aspect : augmentation, see `Augmentation`; weak on purpose, as strong augmentation removes the signal.
+    augmentation : Augmentation
+        Weak on purpose, as strong augmentation removes the signal.
     """
 
     name: ClassVar[str] = "siamese"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    accuracy: ClassVar[Accuracy] = Accuracy("AUC of pairs of one subject")
 
     objective: Literal["infonce", "contrastive"] = "infonce"
     distance: Literal["hull", "mean"] = "hull"
@@ -107,8 +109,7 @@ class SiamesePretext(PretextTask):
     temperature: float = 0.1
     margin: float = 0.5
     energy: float = 1.0
-    area: tuple[float, float] = (0.7, 1.0)
-    aspect: float = 1.15
+    augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:
         """Check the choices."""
@@ -142,7 +143,7 @@ class SiamesePretext(PretextTask):
         index, group = self.draw(pool, n_sources, generator)
         device = next(network.parameters()).device
         images = to_network(pool.images[index.flatten()]).to(device)
-        images = Augmentation(area=self.area, aspect=self.aspect)(images, generator)
+        images = self.augmentation(images, generator)
         features = network(images).unflatten(0, (len(index), self.clips_per_source))
         pairs = self._dissimilarities(features)
         same = torch.eye(len(pairs), dtype=torch.bool, device=device)
@@ -160,6 +161,7 @@ class SiamesePretext(PretextTask):
         Returns
         -------
         dict
+            ``accuracy``: the same as ``auc_same_subject``, and its ``chance``;
             ``positive``, ``negative_same_subject``, ``negative_other_subject``: mean dissimilarities;
             ``auc_same_subject``, ``auc_other_subject``: AUC of positive against negative pairs, the second being
             high for any network that knows faces; ``effective_rank``: of the features of all images used.
@@ -169,10 +171,9 @@ class SiamesePretext(PretextTask):
         owners = np.array([sources[i][0] for i in order])
         index = torch.stack([self._pick(sources[i][1], generator) for i in order])
         device = next(network.parameters()).device
-        augment = Augmentation(area=self.area, aspect=self.aspect)
         features = torch.cat(
             [
-                network(augment(to_network(pool.images[chunk]).to(device), generator)).cpu()
+                network(self.augmentation(to_network(pool.images[chunk]).to(device), generator)).cpu()
                 for chunk in index.flatten().split(256)
             ]
         )
@@ -186,7 +187,8 @@ class SiamesePretext(PretextTask):
             truth = np.concatenate([np.zeros(same.sum(), bool), np.ones(negative.sum(), bool)])
             measures[f"negative_{label}"] = float(pairs[negative].mean()) if negative.any() else float("nan")
             measures[f"auc_{label}"] = auc(truth, scores)
-        return {**measures, "effective_rank": effective_rank(features)}
+        solved = {"accuracy": measures["auc_same_subject"], "chance": 0.5}
+        return {**solved, **measures, "effective_rank": effective_rank(features)}
 
     def _dissimilarities(self, features: Tensor) -> Tensor:
         """Dissimilarity of the first half of each source (rows) and the second half of each (columns)."""

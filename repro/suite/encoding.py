@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from repro.data.clips import Clip
 from repro.data.encoding import InputSpec
 from repro.data.inputs import read_notes
+from repro.data.material import Material
 from repro.suite import tasks
 from repro.suite.engine import Task
 from repro.suite.store import Store, hash_of
@@ -24,7 +25,12 @@ _SECONDS_OF_FLOW = {"tvl1": 0.03, "dis": 0.0005}
 
 
 def encoding_tasks(
-    corpus: Corpus, spec: InputSpec, store: str, *, labelled: bool, subjects: Collection[str] | None = None
+    corpus: Corpus,
+    spec: InputSpec,
+    store: str,
+    *,
+    material: Material | None = None,
+    subjects: Collection[str] | None = None,
 ) -> dict[str, Task]:
     """Return the tasks that encode each subject's clips.
 
@@ -34,8 +40,8 @@ def encoding_tasks(
     spec : InputSpec
     store : str
         Root of the store.
-    labelled : bool
-        The labelled clips, or those of the pretext's sources.
+    material : Material, optional
+        What a pretext task looks at; the labelled clips if not given.
     subjects : collection of str, optional
         Only these.
 
@@ -45,16 +51,17 @@ def encoding_tasks(
         Key of a subject's images in the store -> task, in the order of the clips. The key is a hash of all that
         changes the images.
     """
-    items: list[tuple[Clip, str]] = (
-        [(clip, "") for clip in corpus.labelled]
-        if labelled
-        else [(clip, source.id) for source in corpus.sources for clip in source.clips]
-    )
+    items: list[tuple[Clip, str]]
+    if material is None:
+        items, data = [(clip, "") for clip in corpus.labelled], corpus.labelled_description
+    else:
+        spec = material.input(spec)
+        items = [(clip, source.id) for source in corpus.sources(material, spec) for clip in source.clips]
+        data = {**corpus.unlabelled_description, **material.describe()}
     by_subject: dict[str, dict[str, list[tuple[Clip, str]]]] = {}
     for clip, source in items:
         by_subject.setdefault(clip.subject, {}).setdefault(clip.video, []).append((clip, source))
     records = {record.video: record for record in corpus.dataset.records}
-    data = corpus.labelled_description if labelled else corpus.unlabelled_description
     made: dict[str, Task] = {}
     for subject, by_video in by_subject.items():
         if subjects is not None and subject not in subjects:
@@ -71,6 +78,7 @@ def encoding_tasks(
                 "key": key,
                 "work": [(records[video], clips) for video, clips in by_video.items()],
                 "spec": spec,
+                "material": material or Material(),
             },
         )
     return made

@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -54,7 +55,7 @@ def provenance(
                 "schedule": asdict(scale.pretext.schedule),
                 "steps_per_epoch": scale.pretext.steps_per_epoch,
                 "held_out_subjects": scale.pretext.held_out_subjects,
-                "options": dict(scale.pretext.options),
+                "methods": {name: asdict(tuning) for name, tuning in scale.pretext.methods.items()},
             },
             "fine_tuning": asdict(scale.fine_tuning),
         },
@@ -96,11 +97,23 @@ def _data(corpus: Corpus, plan: Plan, store: Store) -> dict[str, Any]:
         "videos": len(data.records),
         "frames": int(sum(record.n_frames for record in data.records)),
         "labelled_clips": len(corpus.labelled),
-        "unlabelled_clips": sum(len(source.clips) for source in corpus.sources),
+        "unlabelled_clips": _unlabelled(corpus, plan),
         "faces": faces_found(plan.tasks, corpus, store),
         "excluded": [tuple(row) for row in corpus.excluded],
         "notes": [tuple(row) for row in data.notes],
     }
+
+
+def _unlabelled(corpus: Corpus, plan: Plan) -> dict[str, int]:
+    """Count the clips that pretext tasks of the table may see, by their material and input."""
+    records = {id(record) for record in corpus.dataset.records}  # names recur in other simulations of the dataset
+    counts: Counter[str] = Counter()
+    for task in plan.tasks:
+        if task.kind == "input" and id(task.arguments["work"][0][0]) in records:
+            label = f"{task.arguments['material'].name}, {task.arguments['spec'].kind}"
+            clips = [source for _, items in task.arguments["work"] for _, source in items]
+            counts.update({label: sum(source != "" for source in clips)})
+    return {label: count for label, count in counts.items() if count}
 
 
 def _history(store: Store, key: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ __all__ = [
     "Share",
     "Simulated",
     "Table",
+    "Tuning",
 ]
 
 DATASET_LABELS: Mapping[str, str] = MappingProxyType({"unbc": "UNBC-McMaster", "biovid": "BioVid"})
@@ -226,13 +227,45 @@ class Clips:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """What of a pretext's run is a method's own.
+
+    Parameters
+    ----------
+    options : mapping
+        Hyper-parameters of the task that differ from its defaults, which are those of its paper.
+    schedule : mapping
+        Fields of `Schedule` that differ from the run's.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class PretextRun:
-    """How a pretext task is trained."""
+    """How pretext tasks are trained: the same number of updates of as many images for all.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    steps_per_epoch, held_out_subjects : int
+    methods : mapping of str to Tuning
+        By registry name.
+    """
 
     schedule: Schedule
     steps_per_epoch: int
     held_out_subjects: int
-    options: Mapping[str, Any] = field(default_factory=dict)
+    methods: Mapping[str, Tuning] = field(default_factory=dict)
+
+    def options(self, method: str) -> Mapping[str, Any]:
+        """Return a method's hyper-parameters at this scale, where they differ from its defaults."""
+        return self.methods.get(method, Tuning()).options
+
+    def schedule_of(self, method: str) -> Schedule:
+        """Return a method's optimiser and learning rates at this scale."""
+        return replace(self.schedule, **self.methods.get(method, Tuning()).schedule)
 
 
 @dataclass(frozen=True)
@@ -257,10 +290,13 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             "smoke",
             simulated={"unbc": Simulated(4, 3, 48, 90), "biovid": Simulated(4, 5, 48, 60)},
             clips={"unbc": Clips(45, 45, 20, 10, 4), "biovid": Clips(None, 1, 20, 10, 4)},
-            input=InputSpec(size=32, segment_length=10, flow="dis"),
+            input=InputSpec(size=32, segment_length=10, frames=2, flow="dis"),
             n_folds=2,
             pretext=PretextRun(
-                Schedule(1, 16, 0.03, "cosine", clip_norm=1.0), 2, 2, {"clips_per_source": 4, "dimensions": 16}
+                Schedule(1, 16, 0.03, "cosine", clip_norm=1.0),
+                2,
+                2,
+                {"siamese": Tuning({"clips_per_source": 4, "dimensions": 16})},
             ),
             fine_tuning=FineTuning(BackboneSpec("resnet18", width=0.25), Schedule(1, 16, 0.01, "cosine")),
             note="a few seconds of training: shows that everything runs, its numbers mean nothing",
@@ -269,7 +305,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             "quick",
             simulated={"unbc": Simulated(12, 8, 72), "biovid": Simulated(12, 20, 72)},
             clips={"unbc": Clips(60, 30, 40, 10), "biovid": Clips(None, 1, 40, 14)},
-            input=InputSpec(size=64, flow="dis"),
+            input=InputSpec(size=64, frames=5, flow="dis"),
             n_folds=3,
             pretext=PretextRun(Schedule(4, 64, 0.03, "cosine", clip_norm=1.0), 20, 2),
             fine_tuning=FineTuning(_SMALL, Schedule(10, 16, 0.02, "cosine")),
@@ -279,7 +315,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             "paper",
             simulated={"unbc": Simulated(25, None, 240), "biovid": Simulated(87, None, 240)},
             clips={"unbc": Clips(60, 20, 40, 10), "biovid": Clips(None, 1, 40, 14)},
-            input=InputSpec(size=224),
+            input=InputSpec(size=224, frames=10),
             n_folds=5,
             pretext=PretextRun(Schedule(5, 128, 1e-3, "paper", clip_norm=1.0), 1000, 4),
             fine_tuning=FineTuning(BackboneSpec("resnet50"), Schedule(5, 32, 1e-3, "paper")),

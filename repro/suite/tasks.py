@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from repro.data.encoding import InputSpec
 from repro.data.inputs import InputSet, read_inputs, write_shard
+from repro.data.material import Material
 from repro.data.stored_images import StoredImages
 from repro.learning.finetune import FineTuning, fine_tune, predict
 from repro.learning.pretext import PretextPool, PretextTask, Report, train_pretext
@@ -30,9 +32,11 @@ def _nothing(fraction: float, message: str) -> None:
     """Ignore progress."""
 
 
-def encode_subject(store: str, key: str, work: Sequence[Any], spec: InputSpec, report: Report = _nothing) -> None:
+def encode_subject(
+    store: str, key: str, work: Sequence[Any], spec: InputSpec, material: Material, report: Report = _nothing
+) -> None:
     """Encode one subject's clips into the input cache."""
-    write_shard(Store(store).input_folder(key), work, spec, report)
+    write_shard(Store(store).input_folder(key), work, spec, material, report)
 
 
 def _load(store: Store, keys: Sequence[str]) -> InputSet:
@@ -41,18 +45,30 @@ def _load(store: Store, keys: Sequence[str]) -> InputSet:
 
 def _pool(store: Store, shards: Mapping[str, Sequence[str]], videos: Mapping[str, Sequence[str] | None]) -> PretextPool:
     """Join the unlabelled clips of several datasets; names are made unique by the dataset's."""
-    parts = []
+    sets: list[InputSet] = []
+    identifiers: list[list[str]] = [[], [], []]
     for dataset, keys in shards.items():
         inputs = _load(store, keys)
         chosen = videos[dataset]
         if chosen is not None:
             inputs = inputs.select(np.flatnonzero(np.isin(inputs.videos, chosen)))
-        names = ([f"{dataset}/{n}" for n in column] for column in (inputs.sources, inputs.videos, inputs.subjects))
-        parts.append((inputs.images, *map(np.array, names)))
-    images, *identifiers = zip(*parts, strict=True)
-    stored = StoredImages.concatenate(images)
-    pictures = stored[:] if stored.nbytes <= IN_MEMORY else stored
-    return PretextPool(pictures, *(np.concatenate(column) for column in identifiers))
+        sets.append(inputs)
+        for column, names in zip(identifiers, (inputs.sources, inputs.videos, inputs.subjects), strict=True):
+            column += [f"{dataset}/{name}" for name in names]
+    sources, whole, subjects = (np.array(column) for column in identifiers)
+    return PretextPool(
+        _decoded([part.images for part in sets]),
+        sources,
+        whole,
+        subjects,
+        {name: _decoded([part.views[name] for part in sets]) for name in sets[0].views},
+        {name: np.concatenate([part.numbers[name] for part in sets]) for name in sets[0].numbers},
+    )
+
+
+def _decoded(parts: Sequence[StoredImages]) -> Tensor | StoredImages:
+    stored = StoredImages.concatenate(parts)
+    return stored[:] if stored.nbytes <= IN_MEMORY else stored
 
 
 def pretrain(
@@ -64,6 +80,7 @@ def pretrain(
     videos: Mapping[str, Sequence[str] | None],
     settings: FineTuning,
     run: PretextRun,
+    method: str,
     seed: int,
     device: str,
     report: Report = _nothing,
@@ -80,7 +97,7 @@ def pretrain(
         task,
         _pool(place, shards, videos),
         settings.backbone,
-        run.schedule,
+        run.schedule_of(method),
         steps_per_epoch=run.steps_per_epoch,
         held_out_subjects=run.held_out_subjects,
         seed=seed,

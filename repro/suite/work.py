@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from baselines import METHODS
-from repro.data.clips import cut, cut_sources
+from repro.data.clips import Source, cut
 from repro.data.encoding import InputSpec
+from repro.data.material import Material
 from repro.data.schema import Dataset, Exclusion
 from repro.learning.pretext import PretextTask
 from repro.learning.protocols import Split, grouped_k_fold, leave_one_subject_out, share_of_videos
@@ -66,12 +67,6 @@ class Corpus:
         self.labelled, excluded = cut(
             dataset, length=clips.length, stride=clips.stride, level="max", min_length=shortest
         )
-        self.sources = cut_sources(
-            dataset,
-            clip_length=clips.source_length,
-            stride=clips.source_stride,
-            clips_per_source=clips.clips_per_source,
-        )
         self.excluded: list[Exclusion] = [*dataset.excluded, *excluded]
         self.labelled_description = {
             "fingerprint": dataset.fingerprint,
@@ -80,17 +75,32 @@ class Corpus:
             "shortest": shortest,
             "level": "max",
         }
-        self.unlabelled_description = {
+        self.unlabelled_description: dict[str, Any] = {
             "fingerprint": dataset.fingerprint,
             "length": clips.source_length,
             "stride": clips.source_stride,
             "clips_per_source": clips.clips_per_source,
         }
+        self._cut: dict[str, list[Source]] = {}
         if not self.labelled:
             raise ValueError(
                 f"{dataset.root}: no clip of {dataset.name} can be used; "
                 + ("; ".join(f"{row.file}: {row.reason}" for row in self.excluded[:3]) or "it holds no video")
             )
+
+    def sources(self, material: Material, spec: InputSpec) -> list[Source]:
+        """Cut unlabelled clips as a material wants them, once."""
+        key = hash_of({**material.describe(), "input": spec.describe()})
+        if key not in self._cut:
+            cut_as = self.unlabelled_description
+            self._cut[key] = material.cut(
+                self.dataset,
+                spec,
+                clip_length=cut_as["length"],
+                stride=cut_as["stride"],
+                clips_per_source=cut_as["clips_per_source"],
+            )
+        return self._cut[key]
 
     @property
     def subjects(self) -> np.ndarray:
@@ -252,7 +262,7 @@ class _Planner:
         settings = self.scale.fine_tuning
         train_subjects = sorted(set(corpus.subjects[split.train]))
         seed = seed_from("cell", corpus.dataset.name, split.fold, repetition)
-        shards = self._shards(corpus, spec, labelled=True)
+        shards = self._shards(corpus, spec)
         description: dict[str, Any] = {
             "version": _VERSION,
             "method": row.method,
@@ -314,28 +324,30 @@ class _Planner:
     def _pretext(self, row: Row, spec: InputSpec, train_subjects: Sequence[str], repetition: int) -> str:
         """Add a pretext network's tasks and return its key."""
         run, settings = self.scale.pretext, self.scale.fine_tuning
-        task: PretextTask = METHODS[row.method].load()(**run.options)
+        task: PretextTask = METHODS[row.method].load()(**run.options(row.method))
+        schedule = run.schedule_of(row.method)
         shards: dict[str, list[str]] = {}
         videos: dict[str, list[str] | None] = {}
         for share in row.pretext:
             corpus = self.corpora[share.dataset]
             videos[share.dataset] = self._videos(share, corpus, row, train_subjects, repetition)
             owners = {r.subject for r in corpus.dataset.records if _is_among(r.video, videos[share.dataset])}
-            shards[share.dataset] = self._shards(corpus, spec, labelled=False, subjects=owners)
+            shards[share.dataset] = self._shards(corpus, spec, material=task.material(), subjects=owners)
         description = {
             "version": _VERSION,
             "task": task.description(),
             "data": {name: self.corpora[name].unlabelled_description for name in shards},
             "videos": videos,
-            "input": spec.describe(),
+            "input": task.material().input(spec).describe(),
+            **({"material": described} if (described := task.material().describe()) else {}),
             "backbone": asdict(settings.backbone),
-            "schedule": asdict(run.schedule),
+            "schedule": asdict(schedule),
             "steps_per_epoch": run.steps_per_epoch,
             "held_out_subjects": run.held_out_subjects,
             "seed": repetition,
         }
         key = hash_of(description)
-        images = run.schedule.epochs * run.steps_per_epoch * run.schedule.batch_size
+        images = schedule.epochs * run.steps_per_epoch * schedule.batch_size
         self.pretexts[key] = Task(
             f"pretext-{key}",
             "pretext",
@@ -351,6 +363,7 @@ class _Planner:
                 "videos": videos,
                 "settings": settings,
                 "run": run,
+                "method": row.method,
                 "seed": seed_from("pretext", repetition),
                 "device": self.device,
             },
@@ -377,10 +390,10 @@ class _Planner:
         return None
 
     def _shards(
-        self, corpus: Corpus, spec: InputSpec, *, labelled: bool, subjects: set[str] | None = None
+        self, corpus: Corpus, spec: InputSpec, *, material: Material | None = None, subjects: set[str] | None = None
     ) -> list[str]:
         """Add the tasks that encode each subject's clips and return their keys."""
-        made = encoding_tasks(corpus, spec, self.store, labelled=labelled, subjects=subjects)
+        made = encoding_tasks(corpus, spec, self.store, material=material, subjects=subjects)
         self.inputs |= made
         return list(made)
 

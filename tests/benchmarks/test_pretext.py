@@ -72,7 +72,7 @@ QUICK = SCALES["quick"]
 CASES = {
     # settings of the task, backbone, schedule, size, rounds
     "quick scale: 64 images of 64 pixels, ResNet-18 of half width": (
-        SiamesePretext(**QUICK.pretext.options),
+        SiamesePretext(**QUICK.pretext.options("siamese")),
         QUICK.fine_tuning.backbone,
         QUICK.pretext.schedule,
         QUICK.input.size,

@@ -1,37 +1,76 @@
 """What every registered method promises, whichever it is; a new one is tested by being registered."""
 
 import dataclasses
+import json
 import pickle
 import re
+from copy import deepcopy
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
 
 from baselines import METHODS
+from repro.data.encoding import InputSpec, encode
+from repro.data.schema import Dataset, VideoRecord
 from repro.learning.augmentation import Augmentation
 from repro.learning.finetune import FineTuning, fine_tune, predict
 from repro.learning.pretext import BackboneSpec, PretextPool, train_pretext
 from repro.learning.schedule import Schedule
+from repro.suite.spec import SCALES
 
 BACKBONE = BackboneSpec("resnet18", width=0.125)
+OPTIONS = {name: tuning.options for name, tuning in SCALES["smoke"].pretext.methods.items()}
+"""Hyper-parameters for small networks and few images."""
+
 SELF_SUPERVISED = [name for name, method in METHODS.items() if method.kind == "self-supervised"]
 ESTIMATORS = [name for name, method in METHODS.items() if method.kind != "self-supervised"]
 
 
-def pool(n_subjects=4, sources=3, clips=8, size=32):
-    generator = torch.Generator().manual_seed(0)
-    names = np.array([f"s{i}/v{j}#0" for i in range(n_subjects) for j in range(sources) for _ in range(clips)])
-    base = torch.randint(0, 200, (n_subjects * sources, 1, 3, size, size), generator=generator)
-    noise = torch.randint(0, 56, (n_subjects * sources, clips, 3, size, size), generator=generator)
-    images = (base + noise).flatten(0, 1).to(torch.uint8)
-    videos = np.array([name.split("#")[0] for name in names])
-    return PretextPool(images, names, videos, np.array([name.split("/")[0] for name in names]))
+class Moving(VideoRecord):
+    """A textured square that wanders over a textured ground, each in its own way."""
+
+    def frames(self):
+        generator = torch.Generator().manual_seed(int(self.video.encode().hex(), 16) % 2**31)
+        picture = torch.randint(0, 120, (3, 32, 32), generator=generator, dtype=torch.uint8)
+        square = torch.randint(100, 256, (3, 9, 9), generator=generator, dtype=torch.uint8)
+        phase, speed = torch.rand(2, 2, generator=generator)
+        frames = picture.repeat(self.n_frames, 1, 1, 1)
+        for t, frame in enumerate(frames):
+            row, column = (11 + 10 * torch.sin(6.28 * (phase + 0.02 * (1 + speed) * t))).long().tolist()
+            frame[:, row : row + 9, column : column + 9] = square
+        return frames
+
+
+@cache
+def encoded(material, kind):
+    """Return a pool of four subjects, each with three videos, as `material` wants it."""
+    names = [(f"s{i}", f"s{i}/v{j}") for i in range(4) for j in range(3)]
+    data = Dataset(
+        "unbc", "nowhere", [Moving(s, v, 48, np.zeros(48, np.int64)) for s, v in names], content="0", n_levels=17
+    )
+    spec = material.input(InputSpec(kind, size=32, alignment="none", segment_length=6, flow="dis"))
+    sources = material.cut(data, spec, clip_length=20, stride=4, clips_per_source=8)
+    sets = []
+    for record in data.records:
+        clips = [clip for source in sources if source.video == record.video for clip in source.clips]
+        sets.append(encode(record, clips, spec, material))
+    return PretextPool(
+        torch.cat([part.images for part in sets]),
+        *(np.array([getattr(x, what) for x in sources for _ in x.clips]) for what in ("id", "video", "subject")),
+        {name: torch.cat([part.extra.views[name] for part in sets]) for name in sets[0].extra.views},
+        {name: np.concatenate([part.extra.numbers[name] for part in sets]) for name in sets[0].extra.numbers},
+    )
+
+
+def pool(name="siamese", kind="SSD(RGB)"):
+    return encoded(METHODS[name].load()(**OPTIONS.get(name, {})).material(), kind)
 
 
 def train(name, given, epochs=2, steps=3, seed=1, **more):
     schedule = Schedule(epochs, 32, 0.02, "cosine", clip_norm=1.0)
-    task = METHODS[name].load()()
+    task = METHODS[name].load()(**OPTIONS.get(name, {}))
     return train_pretext(task, given, BACKBONE, schedule, steps_per_epoch=steps, held_out_subjects=2, seed=seed, **more)
 
 
@@ -48,46 +87,64 @@ def test_the_registry_is_ordered_by_name_and_says_where_things_come_from():
 @pytest.mark.parametrize("name", SELF_SUPERVISED)
 class TestPretextTask:
     def test_same_seed_gives_the_same_curve_and_weights(self, name):
-        first, second = train(name, pool()), train(name, pool())
+        first, second = train(name, pool(name)), train(name, pool(name))
         assert first.history == second.history
         assert all(torch.equal(first.state[key], second.state[key]) for key in first.state)
 
     def test_inputs_are_not_modified(self, name):
-        given = pool()
-        kept = given.images.clone()
+        given = pool(name)
+        kept = given.images.clone(), {n: v.clone() for n, v in given.views.items()}, deepcopy(dict(given.numbers))
         train(name, given)
-        assert torch.equal(given.images, kept)
+        assert torch.equal(given.images, kept[0])
+        assert all(torch.equal(given.views[n], view) for n, view in kept[1].items())
+        assert all(np.array_equal(given.numbers[n], values) for n, values in kept[2].items())
 
-    def test_fifty_steps_stay_finite(self, name):
-        history = train(name, pool(), epochs=1, steps=50).history
+    @pytest.mark.parametrize("kind", ["RGB", "SSD(RGB)"])
+    def test_fifty_steps_stay_finite(self, name, kind):
+        history = train(name, pool(name, kind), epochs=2, steps=25).history
         assert all(np.isfinite(list(row.values())).all() for row in history)
+
+    def test_it_measures_itself_against_chance(self, name):
+        history = train(name, pool(name)).history
+        assert [row["epoch"] for row in history] == [0, 1, 2]
+        assert {"loss", "held_out_accuracy", "held_out_chance"} <= set(history[1]) == set(history[2])
+        assert METHODS[name].load().accuracy.label
 
     def test_training_resumes_to_the_same_weights(self, name, tmp_path):
         class Stop(Exception):
             pass
 
         def stop(fraction, message):
-            if fraction > 0.6:
+            if fraction > 0.8:
                 raise Stop
 
-        whole = train(name, pool())
+        whole = train(name, pool(name), epochs=3)
         with pytest.raises(Stop):
-            train(name, pool(), checkpoint=tmp_path, report=stop)
-        resumed = train(name, pool(), checkpoint=tmp_path)
+            train(name, pool(name), epochs=3, checkpoint=tmp_path, report=stop)
+        assert (tmp_path / "state.json").is_file()
+        resumed = train(name, pool(name), epochs=3, checkpoint=tmp_path)
         assert all(torch.equal(whole.state[key], resumed.state[key]) for key in whole.state)
+        assert whole.history == resumed.history
 
     def test_the_backbone_is_taken_by_fine_tuning(self, name):
-        state = train(name, pool()).state
+        state = train(name, pool(name)).state
         images, levels = pool().images[:24], np.arange(24) % 3
         settings = FineTuning(BACKBONE, Schedule(1, 12, 0.01, "cosine"), Augmentation())
         scores = predict(fine_tune(images, levels, 3, settings, seed=0, state=state), images)
         assert scores.shape == (24, 3) and np.isfinite(scores).all()
+
+    def test_every_weight_of_the_backbone_is_trained(self, name):
+        start = BACKBONE.build(torch.Generator().manual_seed(0)).state_dict()
+        first, second = (train(name, pool(name), epochs=epochs).state for epochs in (1, 2))
+        assert first.keys() == start.keys()
+        assert not [key for key in first if "num_batches" not in key and torch.equal(first[key], second[key])]
 
     def test_the_description_tells_hyper_parameters_apart(self, name):
         task = METHODS[name].load()
         described = task().description()
         assert described["task"] == name and isinstance(described["version"], int)
         assert {field.name for field in dataclasses.fields(task)} <= set(described)
+        json.dumps(described)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

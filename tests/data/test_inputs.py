@@ -14,6 +14,7 @@ from repro.data.clips import Clip, cut
 from repro.data.encoding import KINDS, InputSpec, draw_motion, encode
 from repro.data.flow import draw_flow, flow
 from repro.data.inputs import InputSet, open_inputs, read_inputs, read_notes, write_shard
+from repro.data.material import Extra, Material
 from repro.data.schema import VideoRecord
 from repro.data.simulator import DOMAINS, simulate
 from repro.data.stored_images import StoredImages
@@ -120,6 +121,60 @@ def test_images_do_not_depend_on_the_order_of_clips(kind):
     assert torch.equal(other, one[[2, 0, 1]])
 
 
+@pytest.mark.parametrize("kind", ["RGB", "OF"])
+def test_several_frames_of_a_clip_are_the_middles_of_equal_parts(kind):
+    spec = dataclasses.replace(spec_of(kind), frames=3)
+    several = encode(record(), clips(0, 30), spec).images
+    assert several.shape == (2, 3, 3, 32, 32)
+    for start, images in zip((0, 30), several, strict=True):
+        for part, image in enumerate(images):  # parts of 8 frames, whose middle is the fifth, as in a clip of 8
+            one = encode(record(), clips(start + 8 * part, length=8), spec_of(kind)).images
+            assert torch.equal(image, one[0])
+    distilled = dataclasses.replace(spec_of("SSD(RGB)"), frames=3)
+    assert torch.equal(encode(record(), clips(0), distilled).images, encode(record(), clips(0), SPEC).images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ends(Material):
+    """A material with the last frame of each clip, and the brightness of both ends."""
+
+    name = "ends"
+    gain: float = 1.0
+
+    def extra(self, faces, clips, spec):
+        ends = np.array([[faces[i].float().mean() for i in (c.start, c.stop - 1)] for c in clips], np.float32)
+        return Extra({"last": torch.stack([faces[c.stop - 1] for c in clips])}, {"ends": self.gain * ends})
+
+
+def test_what_a_material_has_beside_the_images_is_stored_and_read(tmp_path):
+    work = [[(record(), [(clip, "source") for clip in clips(*starts)])] for starts in ((0, 10), (20,))]
+    for name, part in zip(("a", "b"), work, strict=True):
+        write_shard(tmp_path / name, part, SPEC, Ends(gain=2.0))
+    read = read_inputs([tmp_path / "a", tmp_path / "b"])
+    frames = faces.prepare(record().frames(), None, size=32, mode=SPEC.alignment).frames
+    assert torch.equal(read.views["last"][:], torch.stack([frames[23], frames[33], frames[43]]))
+    expected = [[2 * frames[start].float().mean(), 2 * frames[start + 23].float().mean()] for start in (0, 10, 20)]
+    np.testing.assert_allclose(read.numbers["ends"], expected, rtol=1e-6)  # float32
+    chosen = read.select(np.array([2, 0]))
+    assert torch.equal(chosen.views["last"][:], read.views["last"][np.array([2, 0])])
+    np.testing.assert_array_equal(chosen.numbers["ends"], read.numbers["ends"][[2, 0]])
+    assert Material().describe() == {} and Ends().describe() != Ends(gain=2.0).describe()
+
+
+def test_shards_of_different_materials_are_not_joined(tmp_path):
+    for name, material in (("a", Ends()), ("b", Material())):
+        write_shard(tmp_path / name, [(record(), [(clip, "") for clip in clips(0)])], SPEC, material)
+    with pytest.raises(ValueError, match="different materials"):
+        read_inputs([tmp_path / "a", tmp_path / "b"])
+
+
+def test_damaged_numbers_beside_images_are_told(tmp_path):
+    write_shard(tmp_path / "a", [(record(), [(clip, "") for clip in clips(0)])], SPEC, Ends())
+    (tmp_path / "a" / "extra.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="not a readable input cache"):
+        read_inputs([tmp_path / "a"])
+
+
 def test_clips_beyond_what_was_decoded_are_excluded():
     encoded = encode(record(given=50), clips(0, 30), SPEC)
     assert len(encoded.images) == 1 and encoded.clips == clips(0)
@@ -143,6 +198,7 @@ CHANGES = {
     "center": False,
     "domain": "log",
     "normalize": "channel",
+    "frames": 3,
     "flow": "tvl1",
     "flow_limit": 0.02,
 }
@@ -153,7 +209,7 @@ def test_the_description_differs_exactly_when_the_image_does(kind):
     assert set(CHANGES) == {field.name for field in dataclasses.fields(InputSpec)} - {"kind"}
     used = {"size", "alignment"}
     used |= {"flow", "flow_limit"} if "OF" in kind else set()
-    used |= {name for name in CHANGES if "flow" not in name} if "SSD" in kind else set()
+    used |= {name for name in CHANGES if "flow" not in name and name != "frames"} if "SSD" in kind else {"frames"}
     base = spec_of(kind)
     for name, value in CHANGES.items():
         differs = dataclasses.replace(base, **{name: value}).describe() != base.describe()
@@ -163,6 +219,7 @@ def test_the_description_differs_exactly_when_the_image_does(kind):
 
 def test_the_shortest_clip_follows_from_the_kind():
     assert [InputSpec(kind).shortest_clip for kind in KINDS] == [1, 2, 40, 40]
+    assert [InputSpec(kind, frames=5).shortest_clip for kind in KINDS] == [5, 5, 40, 40]
 
 
 @pytest.mark.parametrize(
@@ -337,5 +394,5 @@ def test_sets_are_selected_and_joined_without_decoding(shards, monkeypatch):
 
 def test_images_of_two_sizes_are_not_joined(shards, tmp_path):
     write_shard(tmp_path / "large", [(record(), [(clip, "") for clip in clips(0)])], dataclasses.replace(SPEC, size=40))
-    with pytest.raises(ValueError, match=r"\[32, 40\]"):
+    with pytest.raises(ValueError, match=r"\(3, 32, 32\), \(3, 40, 40\)"):
         read_inputs([*shards, tmp_path / "large"])

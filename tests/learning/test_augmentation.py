@@ -38,6 +38,14 @@ def test_flips_are_mirror_images_of_about_half():
     assert 70 < int(mirrored.sum()) < 130  # 5 standard deviations of a fair coin
 
 
+def test_images_together_share_their_crop_and_mirror():
+    one = images(4)
+    pairs = Augmentation()(one.repeat_interleave(2, 0), generator(), together=2)
+    assert torch.equal(pairs[::2], pairs[1::2])
+    torch.testing.assert_close(pairs[::2], Augmentation()(one, generator()))
+    assert not torch.allclose(pairs[0], Augmentation()(one.repeat_interleave(2, 0), generator())[1])
+
+
 def test_crops_stay_inside_the_image():
     ramp = torch.linspace(0, 1, 32).expand(50, 3, 32, 32).contiguous()
     cropped = Augmentation(area=(0.3, 0.5), aspect=1.3)(ramp, generator())

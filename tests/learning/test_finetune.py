@@ -52,6 +52,24 @@ def test_predictions_do_not_depend_on_the_batch(learned):
     np.testing.assert_allclose(predict(learned, test), predict(learned, test, batch_size=3), atol=1e-5)
 
 
+def test_a_clip_of_several_images_is_learned_and_predicted_by_their_mean(learned):
+    images, levels = bars(96, 0)
+    views = torch.stack([images, images.flip(-1), images], dim=1)
+    scores = predict(fine_tune(views, levels, 3, SETTINGS, seed=1), bars(60, 1)[0])
+    assert auc(bars(60, 1)[1] == 2, scores[:, 2]) > 0.95
+    test = bars(12, 2)[0].unflatten(0, (6, 2))
+    expected = predict(learned, test.flatten(0, 1)).reshape(6, 2, 3).mean(1)
+    np.testing.assert_allclose(predict(learned, test), expected, atol=1e-6)  # float32 means
+
+
+def test_an_update_sees_one_image_of_each_clip_and_all_in_turn(learned):
+    images, levels = bars(96, 0)
+    blank = torch.full_like(images, 100)
+    # the image that tells is one of two: half of the updates see it, so the network still learns it
+    scores = predict(fine_tune(torch.stack([blank, images], 1), levels, 3, SETTINGS, seed=1), bars(60, 1)[0])
+    assert auc(bars(60, 1)[1] == 2, scores[:, 2]) > 0.8
+
+
 def test_pretext_weights_are_loaded():
     images, levels = bars(32, 0)
     one_step = FineTuning(SETTINGS.backbone, Schedule(1, 32, 1e-12, "paper"), Augmentation())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from repro.learning.augmentation import Augmentation
 from repro.learning.pretext import BackboneSpec, PretextPool, train_pretext
 from repro.learning.schedule import Schedule
 from repro.siamese.pretext import SiamesePretext, effective_rank
@@ -40,7 +41,7 @@ def test_effective_rank_of_known_spectra():
 
 @pytest.mark.parametrize("objective", ["infonce", "contrastive"])
 def test_it_is_learned_on_held_out_subjects_without_collapse(objective):
-    task = SiamesePretext(objective=objective, dimensions=32, area=(0.8, 1.0))
+    task = SiamesePretext(objective=objective, dimensions=32, augmentation=Augmentation(area=(0.8, 1.0)))
     schedule = Schedule(3, 64, 0.1, "cosine", clip_norm=1.0)
     history = train_pretext(
         task, bars(n_subjects=8), BACKBONE, schedule, steps_per_epoch=30, held_out_subjects=3, seed=0

@@ -8,6 +8,7 @@ import torch
 
 from repro.data.encoding import InputSpec
 from repro.data.inputs import read_inputs
+from repro.data.material import Material
 from repro.data.schema import Dataset, VideoRecord
 from repro.suite.encoding import encoding_tasks, faces_found
 from repro.suite.spec import Clips
@@ -32,7 +33,7 @@ def corpus(length=10, content="0"):
 
 
 def keys(made=None, spec=SPEC, **options):
-    return list(encoding_tasks(made or corpus(), spec, "store", **{"labelled": True, **options}))
+    return list(encoding_tasks(made or corpus(), spec, "store", **options))
 
 
 def test_each_subject_has_a_key_of_all_that_changes_its_images():
@@ -40,7 +41,7 @@ def test_each_subject_has_a_key_of_all_that_changes_its_images():
     assert len(base) == 3 and keys() == base
     assert keys(subjects={"s1"}) == [base[1]]
     others = [
-        keys(labelled=False),
+        keys(material=Material()),
         keys(corpus(length=20)),
         keys(corpus(content="1")),
         keys(spec=replace(SPEC, size=20)),
@@ -50,24 +51,29 @@ def test_each_subject_has_a_key_of_all_that_changes_its_images():
     assert keys(spec=replace(SPEC, window=7, flow="dis")) == base, "neither matters for RGB"
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_a_task_leaves_its_subjects_clips_under_its_key(tmp_path, labelled):
+@pytest.mark.parametrize("material", [None, Material()])
+def test_a_task_leaves_its_subjects_clips_under_its_key(tmp_path, material):
     store, made = Store(tmp_path), corpus()
-    tasks = encoding_tasks(made, SPEC, str(tmp_path), labelled=labelled, subjects={"s1"})
+    tasks = encoding_tasks(made, SPEC, str(tmp_path), material=material, subjects={"s1"})
     ((key, task),) = tasks.items()
     assert task.id == f"input-{key}" and task.kind == "input" and task.cost > 0
     task.function(**task.arguments)
     read = read_inputs([store.input_folder(key)])
-    if labelled:
+    if material is None:
         assert list(read.clips) == [clip for clip in made.labelled if clip.subject == "s1"]
     else:
-        expected = [(clip, source.id) for source in made.sources for clip in source.clips if clip.subject == "s1"]
+        expected = [
+            (clip, source.id)
+            for source in made.sources(material, SPEC)
+            for clip in source.clips
+            if clip.subject == "s1"
+        ]
         assert list(zip(read.clips, read.sources, strict=True)) == expected
 
 
 def test_flow_costs_more_and_more_pixels_too():
     costs = [
-        sum(task.cost for task in encoding_tasks(corpus(), spec, "store", labelled=True).values())
+        sum(task.cost for task in encoding_tasks(corpus(), spec, "store").values())
         for spec in (SPEC, InputSpec("SSD(OF)", 64, flow="dis"), InputSpec("SSD(OF)", 64), InputSpec("SSD(OF)", 224))
     ]
     assert costs[0] < costs[1] and costs[2] > 10 * costs[1] and costs[3] > 10 * costs[2]
@@ -78,8 +84,8 @@ def test_faces_are_counted_of_this_dataset_and_of_what_is_encoded(tmp_path):
     tasks = [
         task
         for data in (made, other)
-        for labelled in (True, False)
-        for task in encoding_tasks(data, SPEC, str(tmp_path), labelled=labelled).values()
+        for material in (None, Material())
+        for task in encoding_tasks(data, SPEC, str(tmp_path), material=material).values()
     ]
     assert faces_found(tasks, made, store) == {}
     for task in tasks[:2]:
