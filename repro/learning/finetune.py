@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from repro.learning.pretext import BackboneSpec, Report, isolated_randomness
 from repro.learning.schedule import Schedule
 from repro.learning.seeds import seed_from
 
-__all__ = ["FineTuning", "fine_tune", "predict"]
+__all__ = ["FineTuning", "fine_tune", "predict", "pretrained"]
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,16 @@ class FineTuning:
     balance : float
         Clips are drawn with probability proportional to (frequency of their level) ** -balance: 0 draws all alike,
         1 all levels alike. The paper says nothing of balancing.
+    min_updates : int
+        With few clips each epoch passes over them several times, until there are so many updates in all: a network
+        should not learn less merely because it is updated less.
     """
 
     backbone: BackboneSpec
     schedule: Schedule
     augmentation: Augmentation = Augmentation()
     balance: float = 0.0
+    min_updates: int = 0
 
 
 class _Classifier(nn.Module):
@@ -116,22 +121,22 @@ def _train(
 ) -> nn.Module:
     schedule = settings.schedule
     generator = torch.Generator().manual_seed(seed_from("fine-tuning", "init", seed))
-    backbone = settings.backbone.build(generator)
-    if state is not None:
-        backbone.load_state_dict(state)
+    backbone = _initialised(settings.backbone, generator, state)
     network = _Classifier(backbone, n_levels, generator).to(device).train()
     generator.manual_seed(seed_from("fine-tuning", "batches", seed))
     optimiser = schedule.optimiser(network.parameters())
     targets = torch.from_numpy(np.asarray(levels, dtype=np.int64))
     frequency = torch.bincount(targets, minlength=n_levels).double()
     weights = frequency[targets] ** -settings.balance
-    steps_per_epoch = max(1, len(images) // schedule.batch_size)
+    steps_per_pass = max(1, len(images) // schedule.batch_size)
+    passes = max(1, math.ceil(settings.min_updates / (schedule.epochs * steps_per_pass)))
+    steps_per_epoch = passes * steps_per_pass
     total = schedule.epochs * steps_per_epoch
     step = 0
-    for _ in range(schedule.epochs):
+    for _ in range(schedule.epochs * passes):
         order = torch.multinomial(weights, len(images), replacement=settings.balance > 0, generator=generator)
         # array_split leaves no last batch of one, which batch normalisation could not take
-        for batch in order.tensor_split(steps_per_epoch):
+        for batch in order.tensor_split(steps_per_pass):
             drawn = images[batch]
             if images.ndim == 5:
                 drawn = drawn[
@@ -144,6 +149,26 @@ def _train(
             if report is not None:
                 report(step / total, f"step {step}/{total} loss {float(loss.detach()):.3f}")
     return network.eval()
+
+
+def pretrained(spec: BackboneSpec, *, seed: int, state: dict[str, Tensor] | None) -> nn.Module:
+    """Build the backbone that fine-tuning with this seed starts from: the pretext's, or a random one.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+    seed : int
+    state : dict, optional
+        The pretext's backbone.
+    """
+    return _initialised(spec, torch.Generator().manual_seed(seed_from("fine-tuning", "init", seed)), state)
+
+
+def _initialised(spec: BackboneSpec, generator: torch.Generator, state: dict[str, Tensor] | None) -> nn.Module:
+    backbone = spec.build(generator)
+    if state is not None:
+        backbone.load_state_dict(state)
+    return backbone
 
 
 @torch.no_grad()

@@ -158,6 +158,39 @@ def share_of_videos(
     return np.array([index for index, pair in enumerate(pairs) if pair in chosen], dtype=np.intp)
 
 
+def few_labels(levels: ArrayLike, n: int, seed: int) -> Indices:
+    """Choose the n samples of a training set whose labels are known, for learning from few labels.
+
+    Samples with pain (a level above 0) and without are drawn in the proportion of the whole set, so that neither is
+    missing by chance. Choices are nested: those of a smaller n are among those of a larger one.
+
+    Parameters
+    ----------
+    levels : array_like, shape (N,)
+    n : int
+    seed : int
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        Indices, ascending.
+
+    Raises
+    ------
+    ValueError
+        If n is below 2 or above N.
+    """
+    values = _column(levels, "levels")
+    if not 2 <= n <= len(values):
+        raise ValueError(f"{n} labelled clips cannot be drawn from {len(values)} training clips; ask for 2 to all")
+    order = np.random.default_rng(seed).permutation(len(values))
+    place = np.empty(len(values))
+    for pain in (False, True):
+        own = order[(values.astype(np.float64)[order] > 0) == pain]
+        place[own] = (np.arange(len(own)) + 0.5) / max(1, len(own))
+    return np.sort(np.argsort(place, kind="stable")[:n])
+
+
 def _in_turn(candidates: dict[Hashable, list[Any]], seed: int) -> list[tuple[Hashable, Any]]:
     """Order all (subject, video) pairs so that every prefix takes from each subject about equally often.
 

@@ -110,6 +110,7 @@ def run(table: Table, options: argparse.Namespace) -> int:
 def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: float) -> int:
     _check_folders(options)
     scale, store = SCALES[options.scale], Store(options.store)
+    table = table.at(scale.name)
     computing = options.mode in ("only-missing", "always")
     progress.expect(_COST_OF_A_TABLE[scale.name] if computing else 0.0)
     with Engine(options.jobs, options.scheduler) as engine:

@@ -42,6 +42,8 @@ METRICS: Mapping[str, MetricDisplay] = MappingProxyType(
         "mae": MetricDisplay("MAE", 1.0, 2, False),
         "pcc": MetricDisplay("PCC", 1.0, 2, True, 0.0),
         "icc": MetricDisplay("ICC(3,1)", 1.0, 2, True, 0.0),
+        "pretext_accuracy": MetricDisplay("accuracy of the pretext task", 1.0, 2, None),
+        "pretext_chance": MetricDisplay("chance in the pretext task", 1.0, 2, None),
         "count": MetricDisplay("Count", 1.0, 0, None),
         "share": MetricDisplay("Share (%)", 100.0, 1, None),
     }

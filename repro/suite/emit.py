@@ -78,7 +78,7 @@ def _plot(table: Table, frame: pd.DataFrame, folder: Path) -> list[Path]:
     return written
 
 
-def _notes(frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str]) -> list[str]:
+def _notes(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str]) -> list[str]:
     """Sentences below the table: what the numbers are and what is missing."""
     notes = []
     if (frame["data"] == "simulated").any():
@@ -87,7 +87,19 @@ def _notes(frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str]) -> lis
         "Mean over held-out subjects with a 95 % interval (bootstrap over subjects). The CSV also has the values "
         "pooled over all clips that papers quote; they mix folds, so that even a constant predictor is not at 50 there."
     )
-    main = frame[frame["aggregate"] == "subject_mean"]
+    main = frame[frame["aggregate"] != "pooled"]
+    if (main["aggregate"] == "gain").any():
+        leads = {row.label: row.lead[0] for row in table.rows}
+        others = ", ".join(dict.fromkeys(leads[row.versus] for row in table.rows if row.versus))
+        notes.append(
+            f"Gain: mean difference within subjects to {others}, with the same labels, folds and repetitions; its "
+            "interval is not adjusted for the number of comparisons."
+        )
+    if main.metric.str.startswith("pretext_").any():
+        notes.append(
+            "Accuracy and chance of a pretext are those on its held-out subjects, in the unit named; in brackets the "
+            "lowest and the highest run."
+        )
     if main.n_undefined.max() > 0:
         notes.append(
             f"Up to {main.n_undefined.max()} of the subjects have no defined value, such as one without any pain, and "
@@ -113,7 +125,7 @@ def to_latex(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[s
 
 def _sheet(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str]) -> sheet.Sheet:
     """Lay the table out in the paper's shape, the paper's value beside ours."""
-    main = frame[frame["aggregate"] == "subject_mean"].set_index(["row", "column"])
+    main = frame[frame["aggregate"] != "pooled"].set_index(["row", "column"])
     best = _best(table, frame)
     shaped: list[tuple[bool, tuple[sheet.Cell, ...]]] = []
     for row in table.rows:
@@ -133,7 +145,7 @@ def _sheet(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
         header=tuple(header),
         alignment="l" * len(table.lead) + "r" * (len(header) - len(table.lead)),
         rows=tuple(shaped),
-        notes=tuple(_notes(frame, scale, reasons)),
+        notes=tuple(_notes(table, frame, scale, reasons)),
     )
 
 
@@ -153,7 +165,7 @@ def _number(macro: str, number: Any, metric: str, best: bool) -> sheet.Number:
 
 def _best(table: Table, frame: pd.DataFrame) -> set[tuple[str, str]]:
     """(row, column) of the best published row for each target, in each column."""
-    main = frame[frame["aggregate"] == "subject_mean"].set_index(["row", "column"])
+    main = frame[frame["aggregate"] != "pooled"].set_index(["row", "column"])
     best = set()
     for column in table.columns:
         for target in dict.fromkeys(row.target for row in table.rows):

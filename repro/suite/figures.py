@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from repro.suite.display import METRICS
 from repro.suite.spec import DATASET_LABELS
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["motion_plot", "share_plot"]
+__all__ = ["efficiency_plot", "methods_plot", "motion_plot", "share_plot"]
 
 _WIDTH, _HEIGHT = 190 / 25.4, 75 / 25.4
 """Inches: the full width of a two-column journal page."""
@@ -49,10 +51,7 @@ def share_plot(frame: pd.DataFrame) -> Figure:
         _panel(axis, main[(main.column == column) & main.row.str.endswith(f" → {target}")], target)
         axis.set_title(f"{target}: {column}")
     axes[0][0].set_ylabel("AUC (%)")
-    entries = {
-        label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=len(entries))
+    _legend(figure, axes[0])
     _say_simulated(figure, frame)
     return figure
 
@@ -94,6 +93,105 @@ def motion_plot(frame: pd.DataFrame) -> Figure:
     figure.legend(handles, names, loc="outside lower center", ncols=len(names))
     _say_simulated(figure, frame)
     return figure
+
+
+def methods_plot(frame: pd.DataFrame) -> Figure:
+    """Draw a line of the page for each method and a panel for each metric, inputs beside each other.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Tidy rows of methods, in the order of the page; columns read ``INPUT METRIC``. Accuracies of pretext tasks,
+        whose units differ, are not drawn.
+
+    Returns
+    -------
+    Figure
+        190 mm wide, with 95 % intervals.
+    """
+    from matplotlib import pyplot
+
+    main = frame[(frame["aggregate"] == "subject_mean") & ~frame.metric.str.startswith("pretext_")]
+    main = main.assign(input=main.column.str.partition(" ")[0])
+    metrics, inputs = (list(dict.fromkeys(main[name])) for name in ("metric", "input"))
+    rows = list(dict.fromkeys(main.row))
+    height = (18 + 6 * len(rows)) / 25.4
+    figure, axes = pyplot.subplots(1, len(metrics), figsize=(_WIDTH, height), sharey=True, squeeze=False)
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        for place, kind in enumerate(inputs):
+            values = main[(main.metric == metric) & (main.input == kind)].set_index("row").loc[rows]
+            y = [i + 0.25 * (place - (len(inputs) - 1) / 2) for i in range(len(rows))]
+            errors = [values.value - values.ci_low, values.ci_high - values.value]
+            axis.errorbar(values.value, y, xerr=errors, linestyle="", label=kind)
+        shown = METRICS[metric]
+        if shown.chance is not None:
+            axis.axvline(shown.chance, color="0.6", linestyle=(0, (1, 1)), marker="", linewidth=0.8, label="chance")
+        axis.set_xlabel(shown.label)
+        axis.grid(axis="y", color="0.92", linewidth=0.6)
+    axes[0][0].set_yticks(range(len(rows)), rows)
+    axes[0][0].set_ylim(len(rows) - 0.5, -0.5)
+    _legend(figure, axes.flat)
+    _say_simulated(figure, frame)
+    return figure
+
+
+def efficiency_plot(frame: pd.DataFrame) -> Figure:
+    """Draw accuracy against the number of labelled clips: a panel for each metric, fine-tuned or probed.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Tidy rows whose labels read ``PRETEXT, fine-tuned, 24`` or ``PRETEXT, probed, all``.
+
+    Returns
+    -------
+    Figure
+        190 mm wide, with 95 % intervals.
+    """
+    from matplotlib import pyplot
+
+    main = frame[frame["aggregate"] == "subject_mean"]
+    labels = main.row.str.extract(r"^(?P<arm>.+), (?P<network>fine-tuned|probed), (?P<labels>\w+)$")
+    main = main.assign(**labels)
+    columns, networks, steps = (list(dict.fromkeys(main[name])) for name in ("column", "network", "labels"))
+    figure, axes = pyplot.subplots(
+        len(columns), len(networks), figsize=(_WIDTH, 2.0 * _HEIGHT), sharex=True, sharey="row", squeeze=False
+    )
+    for line_of_panels, column in zip(axes, columns, strict=True):
+        for axis, network in zip(line_of_panels, networks, strict=True):
+            part = main[(main.column == column) & (main.network == network)]
+            arms = list(dict.fromkeys(part.arm))
+            for place, arm in enumerate(arms):
+                line = part[part.arm == arm].set_index("labels").loc[steps]
+                # Set apart a little so that intervals do not cover each other.
+                x = [i + 0.07 * (place - (len(arms) - 1) / 2) for i in range(len(steps))]
+                errors = [line.value - line.ci_low, line.ci_high - line.value]
+                _draw_arm(axis, arm, x, line.value, errors)
+            chance = METRICS[part.metric.iloc[0]].chance
+            if chance is not None:
+                axis.axhline(chance, color="0.6", linestyle=(0, (1, 1)), marker="", linewidth=0.8, label="chance")
+            axis.set_title(f"{column}, {network}" if column == columns[0] else network)
+            axis.set_xticks(range(len(steps)), steps)
+        line_of_panels[0].set_ylabel(METRICS[main[main.column == column].metric.iloc[0]].label)
+    for axis in axes[-1]:
+        axis.set_xlabel("labelled clips")
+    _legend(figure, axes.flat)
+    _say_simulated(figure, frame)
+    return figure
+
+
+def _draw_arm(axis: Axes, arm: str, x: list[float], y: pd.Series, errors: list[pd.Series]) -> None:
+    """Draw one line; that of networks without a pretext is black and thick, to compare with."""
+    if arm == "no pretext":
+        axis.errorbar(x, y, yerr=errors, label=arm, color="black", marker="x", linestyle="-", linewidth=1.8, zorder=5)
+    else:
+        axis.errorbar(x, y, yerr=errors, label=arm, elinewidth=0.5)
+
+
+def _legend(figure: Figure, axes: Iterable[Axes]) -> None:
+    """Put one legend below all panels."""
+    entries = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=min(5, len(entries)))
 
 
 def _say_simulated(figure: Figure, frame: pd.DataFrame) -> None:

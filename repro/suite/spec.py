@@ -40,15 +40,27 @@ DATASET_LABELS: Mapping[str, str] = MappingProxyType({"unbc": "UNBC-McMaster", "
 
 @dataclass(frozen=True)
 class Share:
-    """A dataset in a pretext's data, or a share of its videos drawn from training subjects (decision D18)."""
+    """A dataset in a pretext's data, or a share of its videos drawn from training subjects (decision D18).
+
+    Parameters
+    ----------
+    dataset : str
+    share : float, optional
+        Of all videos of the dataset; all of them, if not given.
+    training_subjects : bool
+        All videos of the training subjects instead.
+    """
 
     dataset: str
     share: float | None = None
+    training_subjects: bool = False
 
     @property
     def label(self) -> str:
         """What readers see."""
         name = DATASET_LABELS[self.dataset]
+        if self.training_subjects:
+            return f"{name} (training subjects)"
         return name if self.share is None else f"{name} ({self.share:.0%})"
 
 
@@ -100,6 +112,17 @@ class Row:
         Parameters of the simulated domain that differ from the usual; a row that has any needs simulated data.
     encoding : tuple of (str, Any)
         Fields of `InputSpec` that differ from the scale's.
+    labels : int, optional
+        So many clips of the training subjects are labelled, see `repro.learning.protocols.few_labels`; all, if not
+        given.
+    probed : bool
+        The network stays as the pretext left it, or random without one, and a linear probe is fitted to its features.
+    task : tuple of (str, Any)
+        Hyper-parameters of the pretext task that differ from the scale's.
+    versus : str
+        Label of the row that this one is compared with, subject by subject; "" for none.
+    scales : tuple of str
+        Where the row is asked for.
     """
 
     label: str
@@ -113,6 +136,11 @@ class Row:
     repeat: int = 1
     domain: tuple[tuple[str, float], ...] = ()
     encoding: tuple[tuple[str, Any], ...] = ()
+    labels: int | None = None
+    probed: bool = False
+    task: tuple[tuple[str, Any], ...] = ()
+    versus: str = ""
+    scales: tuple[str, ...] = ("smoke", "quick", "paper")
 
     @property
     def population(self) -> Population:
@@ -122,12 +150,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: an input and a metric."""
+    """One column: an input and a metric.
+
+    Parameters
+    ----------
+    label, metric : str
+    input : InputKind
+    published : bool
+        Whether the paper has the column.
+    gain : bool
+        Show the mean difference within subjects to the row that a row is compared with, not the metric itself.
+    """
 
     label: str
     metric: str
     input: InputKind = "SSD(RGB)"
     published: bool = True
+    gain: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,6 +209,10 @@ class Table:
         for what, labels in (("rows", [r.label for r in self.rows]), ("columns", [c.label for c in self.columns])):
             if len(set(labels)) != len(labels):
                 raise ValueError(f"{self.name}: {what} {labels} are not unique; give each its own label")
+
+    def at(self, scale: str) -> Table:
+        """Return the table with the rows that are asked for at a scale."""
+        return replace(self, rows=tuple(row for row in self.rows if scale in row.scales))
 
     def without_simulated_rows(self) -> Table:
         """Return the table for licensed data."""
@@ -298,7 +341,9 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
                 2,
                 {"siamese": Tuning({"clips_per_source": 4, "dimensions": 16})},
             ),
-            fine_tuning=FineTuning(BackboneSpec("resnet18", width=0.25), Schedule(1, 16, 0.01, "cosine")),
+            fine_tuning=FineTuning(
+                BackboneSpec("resnet18", width=0.25), Schedule(1, 16, 0.01, "cosine"), min_updates=2
+            ),
             note="a few seconds of training: shows that everything runs, its numbers mean nothing",
         ),
         "quick": Scale(
@@ -308,7 +353,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             input=InputSpec(size=64, frames=5, flow="dis"),
             n_folds=3,
             pretext=PretextRun(Schedule(4, 64, 0.03, "cosine", clip_norm=1.0), 20, 2),
-            fine_tuning=FineTuning(_SMALL, Schedule(10, 16, 0.02, "cosine")),
+            fine_tuning=FineTuning(_SMALL, Schedule(10, 16, 0.02, "cosine"), min_updates=100),
             note="ResNet-18 of half width on 64-pixel images, from scratch, warm-up and cosine schedule",
         ),
         "paper": Scale(
@@ -318,7 +363,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             input=InputSpec(size=224, frames=10),
             n_folds=5,
             pretext=PretextRun(Schedule(5, 128, 1e-3, "paper", clip_norm=1.0), 1000, 4),
-            fine_tuning=FineTuning(BackboneSpec("resnet50"), Schedule(5, 32, 1e-3, "paper")),
+            fine_tuning=FineTuning(BackboneSpec("resnet50"), Schedule(5, 32, 1e-3, "paper"), min_updates=300),
             note="ResNet-50 on 224-pixel images, the paper's optimiser and schedule (decision D0)",
         ),
     }

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from repro.learning.metrics import MetricOptions
 from repro.learning.predictions import Predictions
-from repro.learning.statistics import Estimate, per_subject, pooled, subject_mean
+from repro.learning.statistics import Estimate, paired_test, per_subject, pooled, subject_mean
 from repro.suite.display import METRICS
+from repro.suite.pretext_accuracy import PRETEXT_METRICS, pretext_estimate
 from repro.suite.published import published_value
 from repro.suite.spec import Check, Column, Row, Scale, Table
 from repro.suite.store import CellPredictions, DamagedEntry, Store
@@ -25,6 +26,9 @@ COLUMNS = (
     "n_undefined", "n_seeds", "cells_done", "cells_total", "paper", "data", "scale",
 )  # fmt: skip
 """Columns of the tidy CSV, one row a number."""
+
+MAIN, GAIN = "subject_mean", "gain"
+"""Aggregates that tables show: the mean over subjects, and the mean difference within them to another row."""
 
 PAIN: Mapping[str, Mapping[str, tuple[int, ...] | None]] = {
     "unbc": {"negative": (0,), "positive": None},
@@ -60,9 +64,16 @@ def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) ->
         for column in table.columns:
             cells = [c for c in plan.cells if c.row == row.label and c.input == column.input]
             done = [available[c.key] for c in cells if c.key in available]
-            for aggregate, estimate in _estimates(row, column, done).items():
+            if column.metric in PRETEXT_METRICS:
+                estimates = {MAIN: pretext_estimate(store, plan.artifacts.get(row.label, ()), column)}
+            elif column.gain:
+                others = [c.key for c in plan.cells if c.row == row.versus and c.input == column.input]
+                estimates = {GAIN: _gain(row, column, done, [available[k] for k in others if k in available])}
+            else:
+                estimates = _estimates(row, column, done)
+            for aggregate, estimate in estimates.items():
                 factor = METRICS[column.metric].factor
-                main = aggregate == "subject_mean"
+                main = aggregate == MAIN
                 rows.append(
                     {
                         "experiment": table.name,
@@ -113,19 +124,43 @@ def judge(table: Table, frame: pd.DataFrame, scale: Scale) -> list[dict[str, Any
 
 
 def _number(frame: pd.DataFrame, check: Check) -> Any:
-    found = frame[(frame.row == check.row) & (frame.column == check.column) & (frame["aggregate"] == "subject_mean")]
+    found = frame[(frame.row == check.row) & (frame.column == check.column) & (frame["aggregate"] != "pooled")]
     if len(found) != 1:
         raise KeyError(f"check {check.name!r} asks for {check.row!r}, {check.column!r}: found {len(found)} numbers")
     return found.iloc[0]
 
 
-def _estimates(row: Row, column: Column, done: list[CellPredictions]) -> Mapping[str, Estimate | None]:
+def _estimates(row: Row, column: Column, done: list[CellPredictions]) -> dict[str, Estimate | None]:
     """Aggregate a metric over what was predicted, in its own unit."""
     if not done:
-        return {"subject_mean": None, "pooled": None}
+        return {MAIN: None, "pooled": None}
     predictions = Predictions.concatenate([cell.for_statistics() for cell in done])
     options = MetricOptions(**PAIN[row.target])  # type: ignore[arg-type]
     return {
-        "subject_mean": subject_mean(per_subject(predictions, column.metric, options)),
+        MAIN: subject_mean(per_subject(predictions, column.metric, options)),
         "pooled": pooled(predictions, column.metric, options),
     }
+
+
+def _gain(row: Row, column: Column, done: list[CellPredictions], others: list[CellPredictions]) -> Estimate | None:
+    """Mean difference within subjects to the row that this one is compared with, over the cells that both have."""
+    runs = {(cell.fold, cell.seed) for cell in done} & {(cell.fold, cell.seed) for cell in others}
+    if not runs:
+        return None
+    options = MetricOptions(**PAIN[row.target])  # type: ignore[arg-type]
+    values = []
+    for cells in (done, others):
+        paired = [cell.for_statistics() for cell in cells if (cell.fold, cell.seed) in runs]
+        values.append(per_subject(Predictions.concatenate(paired), column.metric, options))
+    test = paired_test(*values)
+    return Estimate(
+        metric=column.metric,
+        aggregate=GAIN,
+        value=test.mean_difference,
+        ci_low=test.ci_low,
+        ci_high=test.ci_high,
+        n_subjects=len(values[0].subjects),
+        n_folds=values[0].n_folds,
+        n_seeds=values[0].n_seeds,
+        undefined=test.undefined,
+    )

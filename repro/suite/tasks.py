@@ -15,8 +15,9 @@ from repro.data.encoding import InputSpec
 from repro.data.inputs import InputSet, read_inputs, write_shard
 from repro.data.material import Material
 from repro.data.stored_images import StoredImages
-from repro.learning.finetune import FineTuning, fine_tune, predict
+from repro.learning.finetune import FineTuning, fine_tune, predict, pretrained
 from repro.learning.pretext import PretextPool, PretextTask, Report, train_pretext
+from repro.learning.probe import LinearProbe, features
 from repro.learning.seeds import seed_from
 from repro.suite.spec import PretextRun
 from repro.suite.store import CellPredictions, Store
@@ -46,21 +47,23 @@ def _load(store: Store, keys: Sequence[str]) -> InputSet:
 def _pool(store: Store, shards: Mapping[str, Sequence[str]], videos: Mapping[str, Sequence[str] | None]) -> PretextPool:
     """Join the unlabelled clips of several datasets; names are made unique by the dataset's."""
     sets: list[InputSet] = []
-    identifiers: list[list[str]] = [[], [], []]
+    sources: list[str] = []
+    whole: list[str] = []
+    subjects: list[str] = []
     for dataset, keys in shards.items():
         inputs = _load(store, keys)
         chosen = videos[dataset]
         if chosen is not None:
             inputs = inputs.select(np.flatnonzero(np.isin(inputs.videos, chosen)))
         sets.append(inputs)
-        for column, names in zip(identifiers, (inputs.sources, inputs.videos, inputs.subjects), strict=True):
-            column += [f"{dataset}/{name}" for name in names]
-    sources, whole, subjects = (np.array(column) for column in identifiers)
+        sources += [f"{dataset}/{name}" for name in inputs.sources]
+        whole += [f"{dataset}/{name}" for name in inputs.videos]
+        subjects += [f"{dataset}/{name}" for name in inputs.subjects]
     return PretextPool(
         _decoded([part.images for part in sets]),
-        sources,
-        whole,
-        subjects,
+        np.array(sources),
+        np.array(whole),
+        np.array(subjects),
         {name: _decoded([part.views[name] for part in sets]) for name in sets[0].views},
         {name: np.concatenate([part.numbers[name] for part in sets]) for name in sets[0].numbers},
     )
@@ -121,26 +124,36 @@ def train_cell(
     settings: FineTuning,
     pretext: str | None,
     shuffled: bool,
+    probed: bool,
+    labelled: Sequence[str] | None,
     fold: int,
     repetition: int,
     seed: int,
     device: str,
     report: Report = _nothing,
 ) -> None:
-    """Fine-tune on the training subjects' clips, predict the others', store the predictions."""
+    """Fine-tune on the training subjects' clips, or probe, predict the others', store the predictions."""
     from safetensors.torch import load
 
     place = Store(store)
     begin = time.monotonic()
     train, test = _split(_load(place, shards), train_subjects)
+    if labelled is not None:
+        train = train.select(np.flatnonzero(np.isin(train.ids, labelled)))
     levels = train.levels
     if shuffled:
         levels = np.random.default_rng(seed_from("shuffled labels", seed)).permutation(levels)
     state = None if pretext is None else load(place.read_artifact(pretext)[1])
-    network = fine_tune(
-        train.images[:], levels, n_levels, settings, seed=seed, state=state, device=device, report=report
-    )
-    _write(place, key, description, test, predict(network, test.images[:]), fold, repetition, begin)
+    if probed:
+        frozen = pretrained(settings.backbone, seed=seed, state=state).to(device)
+        probe = LinearProbe(n_levels).fit(features(frozen, train.images[:]), levels, train.subjects)
+        scores = probe.predict_proba(features(frozen, test.images[:])).astype(np.float32)
+    else:
+        network = fine_tune(
+            train.images[:], levels, n_levels, settings, seed=seed, state=state, device=device, report=report
+        )
+        scores = predict(network, test.images[:])
+    _write(place, key, description, test, scores, fold, repetition, begin)
 
 
 def fit_reference(

@@ -14,7 +14,7 @@ from repro.data.encoding import InputSpec
 from repro.data.material import Material
 from repro.data.schema import Dataset, Exclusion
 from repro.learning.pretext import PretextTask
-from repro.learning.protocols import Split, grouped_k_fold, leave_one_subject_out, share_of_videos
+from repro.learning.protocols import Split, few_labels, grouped_k_fold, leave_one_subject_out, share_of_videos
 from repro.learning.seeds import seed_from
 from repro.suite import tasks
 from repro.suite.encoding import encoding_tasks
@@ -27,7 +27,7 @@ __all__ = ["Cell", "Corpus", "Plan", "build_plan", "expected_cells"]
 _VERSION = 1
 """Of the work between data and predictions; raised when the same description would give other numbers."""
 
-_COST = {"pretext image": 0.0045, "training image": 0.0045}
+_COST = {"pretext image": 0.0045, "training image": 0.0045, "probe": 2.5}
 """Rough seconds on one core at the quick scale; they only weigh the progress bar."""
 
 
@@ -286,8 +286,11 @@ class _Planner:
             arguments = {**common, **self._reference(row, corpus)}
             function, cost = tasks.fit_reference, 0.2
         else:
+            chosen = self._labelled(row, corpus, split, repetition)
             description["fine_tuning"] = asdict(settings)
             description["shuffled"] = row.shuffled
+            description |= {"probed": True} if row.probed else {}
+            description |= {} if chosen is None else {"labelled": chosen}
             pretext = None
             if row.pretext:
                 pretext = self._pretext(row, spec, train_subjects, repetition)
@@ -299,16 +302,41 @@ class _Planner:
                 "settings": settings,
                 "pretext": pretext,
                 "shuffled": row.shuffled,
+                "probed": row.probed,
+                "labelled": chosen,
                 "seed": seed,
                 "device": self.device,
             }
             function = tasks.train_cell  # type: ignore[assignment]
-            cost = settings.schedule.epochs * len(split.train) * _COST["training image"]
+            seen = max(
+                settings.schedule.epochs * (row.labels or len(split.train)),
+                settings.min_updates * settings.schedule.batch_size,
+            )
+            cost = _COST["probe"] if row.probed else seen * _COST["training image"]
         key = hash_of(description)
         arguments |= {"key": key, "description": description}
         on_gpu = arguments.get("device", "cpu") != "cpu"
         self.fillers[key] = Task(f"cell-{key}", "cell", label, cost, function, arguments, tuple(requires), on_gpu)
         return key
+
+    @staticmethod
+    def _labelled(row: Row, corpus: Corpus, split: Split, repetition: int) -> list[str] | None:
+        """Clips of the training subjects whose labels are known; None for all.
+
+        Raises
+        ------
+        NotPossible
+            If there are fewer clips than labels asked for.
+        """
+        if row.labels is None:
+            return None
+        clips = [corpus.labelled[i] for i in split.train]
+        seed = seed_from("few labels", corpus.dataset.name, split.fold, repetition)
+        try:
+            chosen = few_labels([clip.level for clip in clips], row.labels, seed)
+        except ValueError as error:
+            raise NotPossible(str(error)) from error
+        return [clips[i].id for i in chosen]
 
     def _reference(self, row: Row, corpus: Corpus) -> dict[str, Any]:
         """Arguments of a reference that needs no training of a network."""
@@ -324,7 +352,7 @@ class _Planner:
     def _pretext(self, row: Row, spec: InputSpec, train_subjects: Sequence[str], repetition: int) -> str:
         """Add a pretext network's tasks and return its key."""
         run, settings = self.scale.pretext, self.scale.fine_tuning
-        task: PretextTask = METHODS[row.method].load()(**run.options(row.method))
+        task: PretextTask = METHODS[row.method].load()(**{**run.options(row.method), **dict(row.task)})
         schedule = run.schedule_of(row.method)
         shards: dict[str, list[str]] = {}
         videos: dict[str, list[str] | None] = {}
@@ -385,6 +413,8 @@ class _Planner:
         """
         if share.share is not None:
             return corpus.videos_of_share(share.share, train_subjects, repetition)
+        if share.training_subjects:
+            return sorted(r.video for r in corpus.dataset.records if r.subject in train_subjects)
         if share.dataset == row.target:
             raise ValueError(f"{row.label!r}: the pretext must not see all of {share.dataset}, its own test data")
         return None

@@ -70,6 +70,14 @@ def test_an_update_sees_one_image_of_each_clip_and_all_in_turn(learned):
     assert auc(bars(60, 1)[1] == 2, scores[:, 2]) > 0.8
 
 
+def test_few_clips_are_seen_in_as_many_updates():
+    images, levels = bars(24, 0)
+    steps = []
+    settings = FineTuning(SETTINGS.backbone, Schedule(3, 16, 0.02, "cosine"), min_updates=10)
+    fine_tune(images, levels, 3, settings, seed=0, report=lambda done, message: steps.append(message.split()[1]))
+    assert steps == [f"{i}/12" for i in range(1, 13)], "3 epochs of 4 passes of 1 update are the first to reach 10"
+
+
 def test_pretext_weights_are_loaded():
     images, levels = bars(32, 0)
     one_step = FineTuning(SETTINGS.backbone, Schedule(1, 32, 1e-12, "paper"), Augmentation())

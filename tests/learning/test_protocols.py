@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repro.learning.protocols import grouped_k_fold, leave_one_subject_out, share_of_videos
+from repro.learning.protocols import few_labels, grouped_k_fold, leave_one_subject_out, share_of_videos
 
 
 def random_subjects(seed: int) -> np.ndarray:
@@ -195,3 +195,22 @@ def test_bad_shares(change, message):
     arguments = {"videos": videos, "subjects": subjects, "train_subjects": TRAIN, "share": 0.3, "seed": 0}
     with pytest.raises(ValueError, match=message):
         share_of_videos(**(arguments | change))
+
+
+@given(st.integers(0, 10_000), st.integers(2, 60))
+@settings(max_examples=60, deadline=None)
+def test_few_labels_are_nested_and_keep_the_share_of_pain(seed, n):
+    levels = np.random.default_rng(seed).choice([0, 0, 0, 1, 4], 60)
+    chosen, more = few_labels(levels, n, seed), few_labels(levels, min(60, n + 7), seed)
+    assert len(chosen) == n and (np.diff(chosen) > 0).all()
+    assert set(chosen) <= set(more)
+    # half a sample of each side at most, as they alternate by their shares
+    assert abs((levels[chosen] > 0).sum() - n * (levels > 0).mean()) <= 1
+    np.testing.assert_array_equal(chosen, few_labels(levels, n, seed))
+    assert len(few_labels(levels, 60, seed)) == 60
+
+
+@pytest.mark.parametrize("n", [1, 61])
+def test_more_labels_than_there_are_cannot_be_drawn(n):
+    with pytest.raises(ValueError, match=f"{n} labelled clips"):
+        few_labels(np.arange(60) % 3, n, 0)

@@ -1,6 +1,7 @@
 """Numbers are a pure function of stored predictions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -162,3 +163,39 @@ def test_every_published_number_has_its_row_and_every_row_its_number():
 def test_labels_must_be_unique():
     with pytest.raises(ValueError, match="unique"):
         Table("t", "t", "t", (), (ROWS[0], ROWS[0]), SMALL.columns, "grouped_k_fold")
+
+
+def test_a_gain_is_the_mean_difference_within_subjects(tmp_path):
+    fill(Store(tmp_path))
+    rows = (ROWS[0], replace(ROWS[1], versus=ROWS[0].label))
+    table = replace(SMALL, rows=rows, columns=(Column("Gain", "auc_binary", published=False, gain=True),))
+    frame, _ = tabulate(table, plan(), Store(tmp_path), SCALES["quick"], "simulated")
+    assert list(frame["aggregate"]) == ["gain", "gain"]
+    assert math.isnan(frame.value[0]) and frame.value[1] == frame.ci_low[1] == 100
+    assert (frame.n_subjects[1], frame.n_folds[1]) == (4, 2)
+    shown = to_markdown(table, frame, SCALES["quick"])
+    assert "100.0 [100.0, 100.0]" in shown and "difference within subjects to BioVid" in shown
+
+
+def test_a_gain_uses_only_cells_that_both_rows_have(tmp_path):
+    fill(Store(tmp_path), lambda cell: cell.row == ROWS[1].label or cell.fold == 0)
+    rows = (ROWS[0], replace(ROWS[1], versus=ROWS[0].label))
+    table = replace(SMALL, rows=rows, columns=(Column("Gain", "auc_binary", published=False, gain=True),))
+    frame, _ = tabulate(table, plan(), Store(tmp_path), SCALES["quick"], "simulated")
+    assert (frame.n_subjects[1], frame.n_folds[1], frame.value[1]) == (2, 1, 100)
+
+
+def test_pretext_accuracy_is_the_mean_of_the_runs_of_its_input(tmp_path):
+    store = Store(tmp_path)
+    for key, kind, accuracy in (("a" * 40, "RGB", 0.5), ("b" * 40, "RGB", 0.7), ("c" * 40, "SSD(RGB)", 0.9)):
+        history = [{"held_out_accuracy": x, "held_out_chance": 0.25} for x in (0.1, accuracy)]
+        store.write_artifact(key, b"network", {"description": {"input": {"kind": kind}}, "history": history})
+    metrics = ("pretext_accuracy", "pretext_chance")
+    columns = tuple(Column(f"{kind} {m}", m, kind, published=False) for kind in ("RGB", "SSD(RGB)") for m in metrics)
+    made = Plan(cells(), (), {}, {ROWS[0].label: ("a" * 40, "b" * 40, "c" * 40, "d" * 40)})
+    frame, _ = tabulate(replace(SMALL, columns=columns), made, store, SCALES["quick"], "simulated")
+    found = frame[frame.row == ROWS[0].label]
+    assert list(found.value) == pytest.approx([0.6, 0.25, 0.9, 0.25])
+    assert (found.ci_low.iloc[0], found.ci_high.iloc[0], found.n_seeds.iloc[0]) == (0.5, 0.7, 2)
+    assert frame[frame.row == ROWS[1].label].value.isna().all(), "a row without a pretext has none"
+    assert "lowest and the highest run" in to_markdown(replace(SMALL, columns=columns), frame, SCALES["quick"])

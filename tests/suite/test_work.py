@@ -181,3 +181,49 @@ def test_too_short_videos_are_in_the_ledger():
     only_short = Dataset("unbc", "nowhere", [short], content="0", n_levels=17)
     with pytest.raises(ValueError, match="39"):
         Corpus(only_short, SCALE.clips["unbc"], 40)
+
+
+def few(**changes):
+    row = {"label": "few", "lead": ("few",), "target": "unbc", "method": "scratch", "published": False, **changes}
+    return replace(TABLE4, rows=(Row(**row),))
+
+
+def test_few_labels_are_of_training_subjects_nested_and_paired():
+    chosen = {}
+    for labels in (24, 48):
+        for method in ("scratch", "siamese"):
+            pretext = (Share("biovid"),) if method == "siamese" else ()
+            made = plan(few(labels=labels, method=method, pretext=pretext))
+            for cell in made.cells:
+                arguments = tasks_of(made, "cell")[f"cell-{cell.key}"].arguments
+                clips = chosen.setdefault((labels, cell.fold), arguments["labelled"])
+                assert clips == arguments["labelled"] and len(clips) == labels, "all methods have the same labels"
+                assert {clip.split("/")[0] for clip in clips} <= set(arguments["train_subjects"])
+    assert all(set(chosen[24, fold]) < set(chosen[48, fold]) for fold in range(SCALE.n_folds))
+
+
+def test_more_labels_than_clips_are_a_reason():
+    made = plan(few(labels=10_000))
+    assert not made.keys and "10000 labelled clips" in made.reasons["few"]
+
+
+def test_probes_and_hyper_parameters_of_a_row_change_keys():
+    kinds = [few(), few(probed=True), few(labels=24)]
+    pretext = (Share("biovid"),)
+    kinds += [few(method="siamese", pretext=pretext, task=task) for task in ((), (("distance", "mean"),))]
+    keys = [key for table in kinds for key in plan(table).keys]
+    assert len(set(keys)) == len(keys) == 5 * SCALE.n_folds
+
+
+def test_a_pretext_on_training_subjects_sees_all_of_theirs_and_no_other():
+    made = plan(few(method="siamese", pretext=(Share("unbc", training_subjects=True),)))
+    for cell in made.cells:
+        arguments = tasks_of(made, "cell")[f"cell-{cell.key}"].arguments
+        videos = tasks_of(made, "pretext")[f"pretext-{arguments['pretext']}"].arguments["videos"]["unbc"]
+        assert {video.split("/")[0] for video in videos} == set(arguments["train_subjects"])
+        assert len(videos) == 10 * len(arguments["train_subjects"])
+
+
+def test_rows_of_other_scales_are_left_out():
+    table = replace(TABLE4, rows=(replace(TABLE4.rows[0], scales=("smoke",)), TABLE4.rows[1]))
+    assert table.at("quick").rows == TABLE4.rows[1:2] and table.at("smoke").rows == table.rows
