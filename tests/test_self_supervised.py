@@ -1,0 +1,86 @@
+"""The comparisons of self-supervised methods: everyone takes part, on equal terms."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from baselines import METHODS
+from repro import label_efficiency, self_supervised
+from repro.data.schema import Dataset, VideoRecord
+from repro.suite.spec import SCALES
+from repro.suite.store import Store
+from repro.suite.work import Corpus, build_plan
+
+SELF_SUPERVISED = [method for method in METHODS.values() if method.kind == "self-supervised"]
+SCALE = SCALES["quick"]
+
+
+def dataset(name):
+    rng = np.random.default_rng(0)
+    records = [
+        VideoRecord(f"s{s}", f"s{s}/v{v}", 240, (rng.random(240) < 0.02).astype(np.int64))
+        for s in range(6)
+        for v in range(12)
+    ]
+    return Dataset(name, "nowhere", records, content="0", n_levels=5)
+
+
+def plan(table):
+    corpora = {name: Corpus(dataset(name), SCALE.clips[name], 40) for name in ("unbc", "biovid")}
+    return build_plan(table, SCALE, corpora, Store("store"), repetitions=1, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def compared():
+    return plan(self_supervised.TABLE)
+
+
+def test_every_self_supervised_method_has_its_row():
+    labels = [method.label for method in SELF_SUPERVISED]
+    assert [row.label for row in self_supervised.TABLE.rows if not row.task][1:] == labels
+    arms = {row.lead[0] for row in label_efficiency.TABLE.rows}
+    assert arms == {"no pretext", *labels, "Our method, distance of means"}
+
+
+def test_methods_share_videos_updates_images_and_backbone(compared):
+    tasks = [task.arguments for task in compared.tasks if task.kind == "pretext"]
+    assert {task["method"] for task in tasks} == {method.name for method in SELF_SUPERVISED}
+    budgets = set()
+    for task in tasks:
+        schedule = task["run"].schedule_of(task["method"])
+        updates = schedule.epochs * task["run"].steps_per_epoch
+        budgets.add((updates, schedule.batch_size, task["settings"].backbone, str(task["videos"]), task["device"]))
+    assert len(budgets) == 1, "one budget for all"
+
+
+def test_methods_are_trained_on_both_inputs_with_paired_seeds(compared):
+    seen = {}
+    for task in (task.arguments for task in compared.tasks if task.kind == "pretext"):
+        kind = task["description"]["input"]["kind"]
+        seen.setdefault((task["method"], str(task["task"])), set()).add((kind, task["seed"]))
+    assert len({frozenset(pairs) for pairs in seen.values()}) == 1
+    assert {kind for kind, _ in next(iter(seen.values()))} == {"RGB", "SSD(RGB)"}
+
+
+def test_the_pretext_sees_no_video_of_the_downstream_data(compared):
+    for task in (task.arguments for task in compared.tasks if task.kind == "pretext"):
+        assert set(task["videos"]) == {"biovid"}
+
+
+def test_pretexts_are_shared_by_both_experiments():
+    few = plan(label_efficiency.TABLE.at("quick"))
+    networks = {task.id for task in few.tasks if task.kind == "pretext"}
+    others = {task.id for task in plan(self_supervised.TABLE).tasks if task.kind == "pretext"}
+    of_images = replace(self_supervised.TABLE, columns=self_supervised.TABLE.columns[-1:])
+    assert {task.id for task in plan(of_images).tasks if task.kind == "pretext"} <= networks & others
+
+
+def test_every_number_of_labels_has_its_reference():
+    rows = {row.label: row for row in label_efficiency.TABLE.rows}
+    for row in rows.values():
+        if row.versus:
+            reference = rows[row.versus]
+            assert (reference.labels, reference.probed, reference.repeat) == (row.labels, row.probed, row.repeat)
+            assert reference.method == "scratch" and set(row.scales) <= set(reference.scales)
+    assert {row.labels for row in label_efficiency.TABLE.at("quick").rows} == {24, 48, 96, 240, None}
