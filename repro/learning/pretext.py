@@ -60,7 +60,7 @@ class PretextPool:
 
     Parameters
     ----------
-    images : Tensor or StoredImages, shape (N, 3, H, W), uint8
+    images : Tensor or StoredImages, shape (N, 3, H, W) or, with V images of each clip, (N, V, 3, H, W), uint8
         Those that stay on disk are decoded batch by batch: index them, never iterate over all.
     sources, videos, subjects : ndarray of str, shape (N,)
         Identifiers of the stretch of video (decision D13), the video and the subject of each image, unique over

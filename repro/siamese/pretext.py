@@ -3,12 +3,14 @@
 A source is a stretch of one video (decision D13). Clips drawn from it are split evenly into two halves; the halves of
 one source form a positive pair, halves of different sources negative ones, and the optimum of Eq. 21 between two halves
 is their dissimilarity (decision D12). By default a source's negatives are other times and videos of the same subject,
-so that who is seen tells nothing.
+so that who is seen tells nothing. A source is hardly longer than a clip, so that both halves show the same movement and
+other times of the same video are among the negatives: what lasts for a whole video, such as how the head is held, tells
+nothing either. One half is mirrored, so that halves cannot be matched pixel by pixel.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -16,12 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from repro.data.clips import Source, cut_sources
+from repro.data.encoding import InputSpec
+from repro.data.material import Material
+from repro.data.schema import Dataset
 from repro.learning.augmentation import Augmentation, to_network
 from repro.learning.metrics import auc
 from repro.learning.pretext import Accuracy, PretextPool, PretextTask
 from repro.siamese.affine_hull import dissimilarity
 
-__all__ = ["SiamesePretext", "effective_rank"]
+__all__ = ["ShortStretches", "SiamesePretext", "effective_rank"]
 
 _EVALUATED_SOURCES = 96
 """Held-out sources compared with one another: 96 give 9,120 negative pairs, plenty for an AUC."""
@@ -50,6 +56,30 @@ def effective_rank(features: Tensor) -> float:
         return 1.0
     share = values[values > 0] / total
     return float(torch.exp(-(share * share.log()).sum()))
+
+
+@dataclass(frozen=True)
+class ShortStretches(Material):
+    """Clips of stretches that are hardly longer than a clip, an eighth of a clip apart: at 40 frames, 5 clips of 60.
+
+    Parameters
+    ----------
+    clips : int
+        Clips of a stretch.
+    """
+
+    name: ClassVar[str] = "short stretches"
+    version: ClassVar[int] = 1
+
+    clips: int = 5
+
+    def cut(
+        self, dataset: Dataset, spec: InputSpec, *, clip_length: int, stride: int, clips_per_source: int
+    ) -> list[Source]:
+        """Cut clips of the scale's usual length."""
+        return cut_sources(
+            dataset, clip_length=clip_length, stride=max(1, clip_length // 8), clips_per_source=self.clips
+        )
 
 
 class _Siamese(nn.Module):
@@ -94,22 +124,28 @@ class SiamesePretext(PretextTask):
         Energy kept in the hull's basis (decision D10).
     augmentation : Augmentation
         Weak on purpose, as strong augmentation removes the signal.
+    mirror : bool
+        Mirror one half of each source, drawn at random, instead of single images.
+    stretch : int or None
+        Clips of a short stretch (`ShortStretches`); None takes the scale's usual sources.
     """
 
     name: ClassVar[str] = "siamese"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     accuracy: ClassVar[Accuracy] = Accuracy("AUC of pairs of one subject")
 
     objective: Literal["infonce", "contrastive"] = "infonce"
     distance: Literal["hull", "mean"] = "hull"
     negatives: Literal["same_subject", "other_subjects", "mixed"] = "same_subject"
     subjects_per_batch: int = 2
-    clips_per_source: int = 8
+    clips_per_source: int = 4
     dimensions: int = 64
     temperature: float = 0.1
     margin: float = 0.5
     energy: float = 1.0
     augmentation: Augmentation = Augmentation()
+    mirror: bool = True
+    stretch: int | None = 5
 
     def __post_init__(self) -> None:
         """Check the choices."""
@@ -128,8 +164,14 @@ class SiamesePretext(PretextTask):
             raise ValueError(
                 f"{self.clips_per_source} clips span hulls that meet in {self.dimensions} dimensions; raise dimensions"
             )
+        if self.stretch is not None and self.stretch < self.clips_per_source:
+            raise ValueError(f"stretches of {self.stretch} clips cannot give {self.clips_per_source}")
         if self.temperature <= 0 or self.margin <= 0:
             raise ValueError(f"temperature {self.temperature} and margin {self.margin} must be positive")
+
+    def material(self) -> Material:
+        """Return short stretches, or the usual sources."""
+        return Material() if self.stretch is None else ShortStretches(self.stretch)
 
     def network(self, backbone: nn.Module, generator: torch.Generator) -> nn.Module:
         """Put the last fully connected layer on the backbone."""
@@ -143,7 +185,7 @@ class SiamesePretext(PretextTask):
         index, group = self.draw(pool, n_sources, generator)
         device = next(network.parameters()).device
         images = to_network(pool.images[index.flatten()]).to(device)
-        images = self.augmentation(images, generator)
+        images = self._augment(images, generator)
         features = network(images).unflatten(0, (len(index), self.clips_per_source))
         pairs = self._dissimilarities(features)
         same = torch.eye(len(pairs), dtype=torch.bool, device=device)
@@ -173,8 +215,8 @@ class SiamesePretext(PretextTask):
         device = next(network.parameters()).device
         features = torch.cat(
             [
-                network(self.augmentation(to_network(pool.images[chunk]).to(device), generator)).cpu()
-                for chunk in index.flatten().split(256)
+                network(self._augment(to_network(pool.images[chunk.flatten()]).to(device), generator)).cpu()
+                for chunk in index.split(max(1, 256 // self.clips_per_source))
             ]
         )
         pairs = self._dissimilarities(features.unflatten(0, index.shape)).numpy()
@@ -189,6 +231,15 @@ class SiamesePretext(PretextTask):
             measures[f"auc_{label}"] = auc(truth, scores)
         solved = {"accuracy": measures["auc_same_subject"], "chance": 0.5}
         return {**solved, **measures, "effective_rank": effective_rank(features)}
+
+    def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Augment the clips of one source after another, and mirror one half of each source."""
+        if not self.mirror:
+            return self.augmentation(images, generator)
+        images = replace(self.augmentation, flip=False)(images, generator)
+        first = torch.rand(len(images) // self.clips_per_source, generator=generator) < 0.5
+        halves = torch.stack([first, ~first], 1).repeat_interleave(self.clips_per_source // 2, 1)
+        return torch.where(halves.flatten().to(images.device)[:, None, None, None], images.flip(-1), images)
 
     def _dissimilarities(self, features: Tensor) -> Tensor:
         """Dissimilarity of the first half of each source (rows) and the second half of each (columns)."""

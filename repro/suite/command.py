@@ -21,7 +21,7 @@ from repro.suite.store import Store
 from repro.suite.tabulate import judge, tabulate
 from repro.suite.work import Corpus, Plan, build_plan, expected_cells
 
-__all__ = ["COMPLETE", "INCOMPLETE", "INTERRUPTED", "USAGE", "add_options", "main", "run"]
+__all__ = ["COMPLETE", "INCOMPLETE", "INTERRUPTED", "USAGE", "add_options", "device_of", "main", "positive", "run"]
 
 COMPLETE, INCOMPLETE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -56,15 +56,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="compute what is missing; show what is there; compute all again; say what is left to do",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--jobs", type=_positive, default=available_cores(), metavar="N", help="processes side by side")
+    parser.add_argument("--jobs", type=positive, default=available_cores(), metavar="N", help="processes side by side")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler, in place of local processes")
     parser.add_argument("--shard", type=_shard, default=(1, 1), metavar="i/N", help="compute only every N-th cell")
-    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="repetitions of every cell")
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="repetitions of every cell")
     parser.add_argument("--strict", action="store_true", help="stop at damaged data instead of recording it")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Parse a whole number of at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
@@ -139,7 +140,7 @@ def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: f
         }
         if not any(corpus.dataset.simulated for corpus in corpora.values()):
             table = table.without_simulated_rows()
-        plan = build_plan(table, scale, corpora, store, repetitions=options.seeds, device=_device(options.device))
+        plan = build_plan(table, scale, corpora, store, repetitions=options.seeds, device=device_of(options.device))
         damaged = _drop_damaged(plan, store)
         left_over = plan.remaining(store, shard=options.shard, always=options.mode == "always")
         if options.mode == "plan":
@@ -194,7 +195,14 @@ def _check_folders(options: argparse.Namespace) -> None:
             raise UsageError(f"--{name} {folder}: {existing} is not a folder that can be written to; give another")
 
 
-def _device(choice: str) -> str:
+def device_of(choice: str) -> str:
+    """Return "cuda" or "cpu" for an option's choice.
+
+    Raises
+    ------
+    UsageError
+        If a GPU is asked for and there is none.
+    """
     import torch
 
     if choice == "cuda" and not torch.cuda.is_available():

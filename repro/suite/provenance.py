@@ -20,7 +20,7 @@ from repro.suite.spec import Scale, Table
 from repro.suite.store import DamagedEntry, Store
 from repro.suite.work import Corpus, Plan
 
-__all__ = ["circumstances", "provenance"]
+__all__ = ["circumstances", "environment", "provenance"]
 
 _PACKAGES = ("torch", "torchvision", "numpy", "numba", "scipy", "opencv-contrib-python-headless", "pandas", "datasets")
 
@@ -67,11 +67,18 @@ def provenance(
 
 
 def circumstances(table: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Collect what does not depend on what a table is about: ``command``, ``versions``, ``commit``, ``hardware``."""
+    """Collect what does not depend on what a table is about: ``command``, and what `environment` tells."""
     return {
         "table": table,
-        "suite": __version__,
         "command": {name: getattr(options, name) for name in ("scale", "seeds", "mode", "device")},
+        **environment(),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Collect what a result was computed with: ``suite``, ``versions``, ``commit``, ``hardware``."""
+    return {
+        "suite": __version__,
         "versions": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
         "commit": _commit(),
         "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": available_cores()},

@@ -86,9 +86,10 @@ def pretrain(
     method: str,
     seed: int,
     device: str,
+    simulated: bool,
     report: Report = _nothing,
 ) -> None:
-    """Train a pretext network and store it with its history."""
+    """Train a pretext network and store it with its history, and with whether its data was simulated."""
     import shutil
 
     from safetensors.torch import save
@@ -108,8 +109,9 @@ def pretrain(
         checkpoint=checkpoint,
         report=report,
     )
+    run_as = {**_circumstances(begin), "simulated": simulated}
     place.write_artifact(
-        key, save(result.state), {"description": description, "history": result.history, "run": _circumstances(begin)}
+        key, save(result.state), {"description": description, "history": result.history, "run": run_as}
     )
     shutil.rmtree(checkpoint, ignore_errors=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,12 +13,12 @@ from repro.data.clips import Source, cut
 from repro.data.encoding import InputSpec
 from repro.data.material import Material
 from repro.data.schema import Dataset, Exclusion
-from repro.learning.pretext import PretextTask
 from repro.learning.protocols import Split, few_labels, grouped_k_fold, leave_one_subject_out, share_of_videos
 from repro.learning.seeds import seed_from
 from repro.suite import tasks
 from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Task
+from repro.suite.pretraining import plan_pretext
 from repro.suite.spec import Clips, Row, Scale, Share, Table
 from repro.suite.store import Store, hash_of
 
@@ -27,7 +27,7 @@ __all__ = ["Cell", "Corpus", "Plan", "build_plan", "expected_cells"]
 _VERSION = 1
 """Of the work between data and predictions; raised when the same description would give other numbers."""
 
-_COST = {"pretext image": 0.0045, "training image": 0.0045, "probe": 2.5}
+_COST = {"training image": 0.0045, "probe": 2.5}
 """Rough seconds on one core at the quick scale; they only weigh the progress bar."""
 
 
@@ -351,54 +351,27 @@ class _Planner:
 
     def _pretext(self, row: Row, spec: InputSpec, train_subjects: Sequence[str], repetition: int) -> str:
         """Add a pretext network's tasks and return its key."""
-        run, settings = self.scale.pretext, self.scale.fine_tuning
-        task: PretextTask = METHODS[row.method].load()(**{**run.options(row.method), **dict(row.task)})
-        schedule = run.schedule_of(row.method)
-        shards: dict[str, list[str]] = {}
-        videos: dict[str, list[str] | None] = {}
-        for share in row.pretext:
-            corpus = self.corpora[share.dataset]
-            videos[share.dataset] = self._videos(share, corpus, row, train_subjects, repetition)
-            owners = {r.subject for r in corpus.dataset.records if _is_among(r.video, videos[share.dataset])}
-            shards[share.dataset] = self._shards(corpus, spec, material=task.material(), subjects=owners)
-        description = {
-            "version": _VERSION,
-            "task": task.description(),
-            "data": {name: self.corpora[name].unlabelled_description for name in shards},
-            "videos": videos,
-            "input": task.material().input(spec).describe(),
-            **({"material": described} if (described := task.material().describe()) else {}),
-            "backbone": asdict(settings.backbone),
-            "schedule": asdict(schedule),
-            "steps_per_epoch": run.steps_per_epoch,
-            "held_out_subjects": run.held_out_subjects,
-            "seed": repetition,
+        run = self.scale.pretext
+        videos = {
+            share.dataset: self._videos(share, self.corpora[share.dataset], row, train_subjects, repetition)
+            for share in row.pretext
         }
-        key = hash_of(description)
-        images = schedule.epochs * run.steps_per_epoch * schedule.batch_size
-        self.pretexts[key] = Task(
-            f"pretext-{key}",
-            "pretext",
-            f"pretext on {' + '.join(s.label for s in row.pretext)}",
-            images * _COST["pretext image"],
-            tasks.pretrain,
-            {
-                "store": self.store,
-                "key": key,
-                "description": description,
-                "task": task,
-                "shards": shards,
-                "videos": videos,
-                "settings": settings,
-                "run": run,
-                "method": row.method,
-                "seed": seed_from("pretext", repetition),
-                "device": self.device,
-            },
-            tuple(f"input-{name}" for names in shards.values() for name in names),
-            on_gpu=self.device != "cpu",
+        planned = plan_pretext(
+            METHODS[row.method].load()(**{**run.options(row.method), **dict(row.task)}),
+            row.method,
+            self.corpora,
+            videos,
+            spec,
+            self.scale.fine_tuning,
+            run,
+            repetition=repetition,
+            store=self.store,
+            device=self.device,
         )
-        return key
+        label = f"pretext on {' + '.join(s.label for s in row.pretext)}"
+        self.inputs |= planned.inputs
+        self.pretexts[planned.key] = replace(planned.training, label=label)
+        return planned.key
 
     @staticmethod
     def _videos(
@@ -419,14 +392,8 @@ class _Planner:
             raise ValueError(f"{row.label!r}: the pretext must not see all of {share.dataset}, its own test data")
         return None
 
-    def _shards(
-        self, corpus: Corpus, spec: InputSpec, *, material: Material | None = None, subjects: set[str] | None = None
-    ) -> list[str]:
-        """Add the tasks that encode each subject's clips and return their keys."""
-        made = encoding_tasks(corpus, spec, self.store, material=material, subjects=subjects)
+    def _shards(self, corpus: Corpus, spec: InputSpec) -> list[str]:
+        """Add the tasks that encode each subject's labelled clips and return their keys."""
+        made = encoding_tasks(corpus, spec, self.store)
         self.inputs |= made
         return list(made)
-
-
-def _is_among(video: str, videos: Iterable[str] | None) -> bool:
-    return videos is None or video in videos

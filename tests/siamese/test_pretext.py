@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from repro.data.encoding import InputSpec
+from repro.data.material import Material
+from repro.data.schema import Dataset, VideoRecord
 from repro.learning.augmentation import Augmentation
 from repro.learning.pretext import BackboneSpec, PretextPool, train_pretext
 from repro.learning.schedule import Schedule
@@ -67,7 +70,7 @@ def test_the_ablation_by_means_is_another_loss():
 @pytest.mark.parametrize("negatives", ["same_subject", "other_subjects", "mixed"])
 def test_who_shares_a_batch(negatives):
     pool = bars()
-    task = SiamesePretext(negatives=negatives, dimensions=16)
+    task = SiamesePretext(negatives=negatives, dimensions=16, clips_per_source=8, stretch=None)
     generator = torch.Generator().manual_seed(3)
     for _ in range(5):
         index, group = (tensor.numpy() for tensor in task.draw(pool, 4, generator))
@@ -113,7 +116,45 @@ def test_a_pool_without_negatives_of_the_same_subject_is_refused():
     with pytest.raises(ValueError, match="mixed"):
         task.loss(network, pool, torch.Generator(), 32)
     with pytest.raises(ValueError, match="smaller stride"):
-        task.loss(network, bars(clips=4), torch.Generator(), 32)
+        task.loss(network, bars(clips=3), torch.Generator(), 32)
+
+
+def test_one_half_of_each_source_is_mirrored():
+    class Edge(torch.nn.Module):
+        """Tells on which side the image is brighter."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            self.seen = []
+
+        def forward(self, x):
+            self.seen.append((x[..., :16].mean((1, 2, 3)) > x[..., 16:].mean((1, 2, 3))).tolist())
+            return torch.nn.functional.normalize(x.mean((2, 3)) + 0 * self.weight, dim=-1).repeat(1, 4)
+
+    pool = bars()
+    pool.images[..., :16] = 0  # the right half is the brighter one
+    for task in (SiamesePretext(dimensions=12), SiamesePretext(dimensions=12, mirror=False)):
+        network = Edge()
+        task.loss(network, pool, torch.Generator().manual_seed(0), 64)
+        sides = np.array(network.seen[0]).reshape(-1, 2, 2)  # source, half, clip
+        if task.mirror:
+            assert (sides[..., 0] == sides[..., 1]).all() and (sides[:, 0] != sides[:, 1]).all()
+            assert 0 < sides[:, 0, 0].mean() < 1, "either half"
+        else:
+            assert (sides[..., 0] != sides[..., 1]).any()
+
+
+def test_short_stretches_are_hardly_longer_than_a_clip():
+    data = Dataset("unbc", "", [VideoRecord("s", "s/v", 130, np.zeros(130, np.int64))], content="0", n_levels=17)
+    material = SiamesePretext().material()
+    cut = {"clip_length": 40, "stride": 10, "clips_per_source": 8}
+    sources = material.cut(data, InputSpec(), **cut)
+    starts = [[clip.start for clip in source.clips] for source in sources]
+    assert starts == [[0, 5, 10, 15, 20], [60, 65, 70, 75, 80]]
+    assert {len(clip) for source in sources for clip in source.clips} == {40}
+    usual = SiamesePretext(stretch=None).material()
+    assert usual == Material() and usual.describe() == {} != material.describe()
 
 
 @pytest.mark.parametrize(
@@ -126,6 +167,7 @@ def test_a_pool_without_negatives_of_the_same_subject_is_refused():
         {"clips_per_source": 128},
         {"temperature": 0.0},
         {"margin": -1.0},
+        {"stretch": 3},
     ],
 )
 def test_bad_settings_are_refused(bad):

@@ -1,0 +1,1 @@
+"""Self-supervised rivals of the paper: pretext tasks on unlabelled video."""
