@@ -20,7 +20,7 @@ belongs to the task.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torchvision
@@ -41,6 +41,13 @@ class _Options:
     dropout: float | None
 
 
+class Level(NamedTuple):
+    """A feature map of a pyramid: how many pixels lie between its points, and its number of channels."""
+
+    stride: int
+    channels: int
+
+
 class Backbone(nn.Module):
     """A network without its classifier: images or clips to pooled features.
 
@@ -56,16 +63,28 @@ class Backbone(nn.Module):
         Channels of the input.
     n_features : int
         Length of the feature vector.
+    levels : tuple of Level
+        Strides and channels of the maps that `pyramid` returns.
     network : torch.nn.Module
         torchvision's network, its last fully connected layer replaced by the identity.
     """
 
-    def __init__(self, network: nn.Module, *, name: str, dims: int, in_channels: int, n_features: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        name: str,
+        dims: int,
+        in_channels: int,
+        n_features: int,
+        levels: tuple[Level, ...],
+    ) -> None:
         super().__init__()
         self.name = name
         self.dims = dims
         self.in_channels = in_channels
         self.n_features = n_features
+        self.levels = levels
         self.network = network
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -87,6 +106,55 @@ class Backbone(nn.Module):
         """
         self._check(inputs)
         return self.network(inputs)
+
+    def pyramid(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Compute the last feature map of each resolution, for tasks that tell something of every point.
+
+        `pool` of the coarsest gives what `forward` gives.
+
+        ============  =======================================  =======================================
+        network       strides, ``stem="imagenet"``             strides, ``stem="small"``
+        ============  =======================================  =======================================
+        vgg16         1, 2, 4, 8, 16, 32 (the last is pooled)  the same
+        inception_v1  2, 4, 8, 16, 32                          2, 4, 8, 16
+        resnet18, 50  2, 4, 8, 16, 32                          2, 4, 8, 16
+        ============  =======================================  =======================================
+
+        Parameters
+        ----------
+        inputs : Tensor
+            As for `forward`.
+
+        Returns
+        -------
+        tuple of Tensor, shapes (B, channels, h, w) for ``dims=2`` or (B, channels, t, h, w) for ``dims=3``
+            Fine to coarse, one for each of `levels`; h and w are the input's height and width over the stride, rounded
+            up or down as the network's layers do.
+
+        Raises
+        ------
+        ValueError
+            As by `forward`.
+        """
+        self._check(inputs)
+        return _pyramid(self.network, inputs)
+
+    def pool(self, coarsest: Tensor) -> Tensor:
+        """Compute the features from the coarsest map: pooling, then VGG16's fully connected layers, and dropout.
+
+        Parameters
+        ----------
+        coarsest : Tensor
+            The last of `pyramid`.
+
+        Returns
+        -------
+        Tensor, shape (B, n_features)
+        """
+        features = torch.flatten(self.network.avgpool(coarsest), 1)  # type: ignore[operator]
+        for layer in _parts(self.network)[1]:
+            features = layer(features)
+        return features
 
     def _check(self, inputs: Tensor) -> None:
         layout = "(B, C, H, W)" if self.dims == 2 else "(B, C, T, H, W)"
@@ -177,9 +245,17 @@ def build(
     with torch.device("meta"):
         network, n_features = _NETWORKS[name](options)
         _rebuild(network, dims=dims, width=width, in_channels=in_channels)
+        levels = _levels(network, dims=dims, in_channels=in_channels)
     network.to_empty(device="cpu")
     _initialize(network, generator)
-    return Backbone(network, name=name, dims=dims, in_channels=in_channels, n_features=_scaled(n_features, width))
+    return Backbone(
+        network,
+        name=name,
+        dims=dims,
+        in_channels=in_channels,
+        n_features=_scaled(n_features, width),
+        levels=levels,
+    )
 
 
 def load_torchvision(model: Backbone, state_dict: Mapping[str, Tensor]) -> None:
@@ -339,6 +415,35 @@ def _counterpart(layer: nn.Module, dims: int, width: float, in_channels: int) ->
     if dims == 3 and isinstance(layer, nn.AdaptiveAvgPool2d):
         return nn.AdaptiveAvgPool3d((1, *layer.output_size))  # type: ignore[misc]
     return None
+
+
+def _parts(network: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Return the layers before and after the pooling of the last map, in order."""
+    children = dict(network.named_children())
+    pooling = list(children).index("avgpool")
+    layers = list(children.values())
+    before = [part for layer in layers[:pooling] for part in (layer if isinstance(layer, nn.Sequential) else [layer])]
+    return before, layers[pooling + 1 :]
+
+
+def _pyramid(network: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
+    """Return the last map of each resolution: what stands before a layer that changes it, and what comes out."""
+    maps: list[Tensor] = []
+    current = inputs
+    for layer in _parts(network)[0]:
+        following = layer(current)
+        if current is not inputs and following.shape[-2:] != current.shape[-2:]:
+            maps.append(current)
+        current = following
+    return (*maps, current)
+
+
+def _levels(network: nn.Module, *, dims: int, in_channels: int) -> tuple[Level, ...]:
+    """Follow shapes through a network on the meta device."""
+    side = 2 * MIN_SIZE  # a power of two, so that strides are exact; the coarsest map keeps 2 x 2 points to normalise
+    with torch.no_grad():
+        maps = _pyramid(network, torch.empty(2, in_channels, *(side,) * dims, device="meta"))
+    return tuple(Level(side // features.shape[-1], features.shape[1]) for features in maps)
 
 
 def _scaled(channels: int, width: float) -> int:

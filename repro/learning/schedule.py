@@ -25,8 +25,9 @@ class Schedule:
         Samples in an update.
     learning_rate : float
         Its start (``"paper"``) or its peak (``"cosine"``).
-    decay : {"paper", "cosine"}
+    decay : {"paper", "cosine", "constant"}
         ``"paper"``: multiplied by 0.2 after each epoch (Section 3.1), which presumes a network trained before.
+        ``"constant"``: not at all.
         ``"cosine"``: linear warm-up over the first tenth of the updates, then half a cosine to zero.
     momentum, weight_decay : float
         The paper gives momentum 0.9 and no weight decay.
@@ -37,7 +38,7 @@ class Schedule:
     epochs: int
     batch_size: int
     learning_rate: float = 1e-3
-    decay: Literal["paper", "cosine"] = "paper"
+    decay: Literal["paper", "cosine", "constant"] = "paper"
     momentum: float = 0.9
     weight_decay: float = 0.0
     clip_norm: float | None = None
@@ -49,8 +50,8 @@ class Schedule:
                 f"epochs {self.epochs}, batch_size {self.batch_size} and learning_rate {self.learning_rate} "
                 "must be positive"
             )
-        if self.decay not in ("paper", "cosine"):
-            raise ValueError(f"decay {self.decay!r} is neither 'paper' nor 'cosine'")
+        if self.decay not in ("paper", "cosine", "constant"):
+            raise ValueError(f"decay {self.decay!r} is not one of 'paper', 'cosine', 'constant'")
 
     def optimiser(self, parameters: Iterable[Parameter]) -> torch.optim.SGD:
         """Create the optimiser of `parameters`."""
@@ -62,6 +63,8 @@ class Schedule:
         """Learning rate of update `step` (from 0), as a multiple of `learning_rate`."""
         if self.decay == "paper":
             return 0.2 ** (step // steps_per_epoch)
+        if self.decay == "constant":
+            return 1.0
         total = self.epochs * steps_per_epoch
         warm_up = max(1, total // 10)
         if step < warm_up:

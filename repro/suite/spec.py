@@ -332,6 +332,7 @@ _SMOKE = {
     "siamese": Tuning({"clips_per_source": 4, "dimensions": 16}),
     "jigsaw": Tuning({"classes": 24, "tile_features": 32}),
     "opn": Tuning({"features": 64, "comparison": 64, "orders": 12, "centred": True, "dropout": 0.0}),
+    "deepcluster": Tuning({"clusters": 8, "dimensions": 8}),
 }
 
 _QUICK = {
@@ -347,11 +348,15 @@ _QUICK = {
         },
         {"learning_rate": 0.1},
     ),
+    "deepcluster": Tuning({"dimensions": 16, "reassign": 3}, {"learning_rate": 0.1}),
 }
 
 _PAPER = {
     "jigsaw": Tuning(schedule={"learning_rate": 0.05, "decay": "cosine", "weight_decay": 1e-4}),
     "opn": Tuning(schedule={"learning_rate": 0.01, "decay": "cosine", "weight_decay": 5e-4}),
+    "deepcluster": Tuning(
+        schedule={"learning_rate": 0.025, "decay": "constant", "weight_decay": 1e-5, "clip_norm": None}
+    ),
 }
 
 SCALES: Mapping[str, Scale] = MappingProxyType(
@@ -374,7 +379,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             clips={"unbc": Clips(60, 30, 40, 10), "biovid": Clips(None, 1, 40, 14)},
             input=InputSpec(size=64, frames=5, flow="dis"),
             n_folds=3,
-            pretext=PretextRun(Schedule(10, 64, 0.03, "cosine", clip_norm=1.0), 20, 2, _QUICK),
+            pretext=PretextRun(Schedule(9, 64, 0.03, "cosine", clip_norm=1.0), 20, 2, _QUICK),
             fine_tuning=FineTuning(_SMALL, Schedule(10, 16, 0.02, "cosine"), min_updates=100),
             note="ResNet-18 of quarter width on 64-pixel images, from scratch, warm-up and cosine schedule",
         ),

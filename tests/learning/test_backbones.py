@@ -173,6 +173,74 @@ def test_contract(name, dims):
     assert torch.equal(clone.eval()(inputs), model.eval()(inputs))
 
 
+PYRAMID = {  # channels at full width, by stride
+    ("vgg16", "imagenet"): {1: 64, 2: 128, 4: 256, 8: 512, 16: 512, 32: 512},
+    ("vgg16", "small"): {1: 64, 2: 128, 4: 256, 8: 512, 16: 512, 32: 512},
+    ("inception_v1", "imagenet"): {2: 64, 4: 192, 8: 480, 16: 832, 32: 1024},
+    ("inception_v1", "small"): {2: 192, 4: 480, 8: 832, 16: 1024},
+    ("resnet18", "imagenet"): {2: 64, 4: 64, 8: 128, 16: 256, 32: 512},
+    ("resnet18", "small"): {2: 64, 4: 128, 8: 256, 16: 512},
+    ("resnet50", "imagenet"): {2: 64, 4: 256, 8: 512, 16: 1024, 32: 2048},
+    ("resnet50", "small"): {2: 256, 4: 512, 8: 1024, 16: 2048},
+}
+
+
+@pytest.mark.parametrize("size", [32, 64, 75])
+@pytest.mark.parametrize(("name", "stem"), PYRAMID)
+def test_the_pyramid_has_the_last_map_of_each_resolution(name, stem, size):
+    model = seeded(name, width=0.25, stem=stem).eval()
+    expected = PYRAMID[name, stem]
+    assert model.levels == tuple((stride, channels // 4) for stride, channels in expected.items())
+    with torch.no_grad():
+        maps = model.pyramid(randn(2, 3, size, size))
+    for (stride, channels), features in zip(model.levels, maps, strict=True):
+        assert features.shape[:2] == (2, channels)
+        assert size // stride <= features.shape[2] == features.shape[3] <= -(-size // stride)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("stem", ["imagenet", "small"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_pyramid_leads_to_the_features(name, stem, training):
+    model = seeded(name, width=0.125, stem=stem).train(training)
+    images, state = randn(2, 3, 64, 48), copy.deepcopy(model.state_dict())
+    with torch.no_grad():
+        torch.manual_seed(0)  # of dropout
+        expected, statistics = model(images), copy.deepcopy(model.state_dict())
+        model.load_state_dict(state)
+        torch.manual_seed(0)
+        # the same operations on the same numbers in the same order
+        torch.testing.assert_close(model.pool(model.pyramid(images)[-1]), expected, rtol=0, atol=0)
+    assert all(torch.equal(value, statistics[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_map_is_overwritten_and_gradients_reach_the_layers_before_it(name):
+    model = seeded(name, width=0.125).eval()
+    images = randn(2, 3, 64, 64)
+    maps = model.pyramid(images)
+    kept = [features.clone() for features in maps]
+    pooled = model.pool(maps[-1])
+    assert all(torch.equal(before, after) for before, after in zip(kept, maps, strict=True))
+    reached = []
+    for output in (*maps, pooled):
+        gradients = torch.autograd.grad(
+            output.square().sum(), list(model.parameters()), retain_graph=True, allow_unused=True
+        )
+        reached.append(sum(gradient is not None and bool(gradient.any()) for gradient in gradients))
+    assert reached == sorted(reached) and len(set(reached)) >= len(maps), "each map has layers of its own"
+    assert reached[-1] == len(list(model.parameters()))
+
+
+def test_clips_have_a_pyramid_too():
+    model = seeded("resnet18", dims=3, width=0.125).eval()
+    clip = randn(1, 3, 8, 32, 32)
+    with torch.no_grad():
+        maps = model.pyramid(clip)
+        assert torch.equal(model.pool(maps[-1]), model(clip))
+    assert [features.shape[1] for features in maps] == [channels for _, channels in model.levels]
+
+
 @pytest.mark.parametrize("size", [32, 33, 64, 100])
 @pytest.mark.parametrize("stem", ["imagenet", "small"])
 @pytest.mark.parametrize("name", NAMES)
@@ -320,5 +388,6 @@ def test_bad_options(options, message):
 )
 def test_bad_inputs(dims, inputs, message):
     model = seeded("resnet18", width=0.125, dims=dims)
-    with pytest.raises(ValueError, match=message):
-        model(inputs)
+    for compute in (model, model.pyramid):
+        with pytest.raises(ValueError, match=message):
+            compute(inputs)

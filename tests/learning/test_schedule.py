@@ -21,6 +21,10 @@ def test_cosine_warms_up_and_ends_near_zero():
     assert 0 < factors[-1] < 0.001
 
 
+def test_a_constant_rate_stays():
+    assert {Schedule(3, 8, 0.1, "constant").factor(step, 2) for step in range(6)} == {1.0}
+
+
 def test_an_update_is_gradient_descent_with_momentum_and_clipping():
     weight = torch.nn.Parameter(torch.tensor([3.0]))
     schedule = Schedule(1, 1, 0.5, "paper", momentum=0.9, clip_norm=1.0)
