@@ -55,6 +55,46 @@ def _registry(*methods: Method) -> Mapping[str, Method]:
 
 METHODS: Mapping[str, Method] = _registry(
     Method(
+        "geometry",
+        "Geometry",
+        "self-supervised",
+        "Gan, Gong, Liu, Su and Guibas 2018",
+        ("table6", "table7"),
+        "baselines.selfsup.geometry:Geometry",
+    ),
+    Method(
+        "opn",
+        "OPN",
+        "self-supervised",
+        "Lee, Huang, Singh and Yang 2017",
+        ("table6", "table7"),
+        "baselines.selfsup.opn:OPN",
+    ),
+    Method(
+        "jigsaw",
+        "Jigsaw",
+        "self-supervised",
+        "Noroozi and Favaro 2016",
+        ("table6", "table7"),
+        "baselines.selfsup.jigsaw:Jigsaw",
+    ),
+    Method(
+        "motion_statistics",
+        "Motion statistics",
+        "self-supervised",
+        "Wang, Jiao, Bao, He, Liu and Liu 2019",
+        ("table6", "table7"),
+        "baselines.selfsup.motion_statistics:MotionStatistics",
+    ),
+    Method(
+        "deepcluster",
+        "DeepCluster",
+        "self-supervised",
+        "Caron, Bojanowski, Joulin and Douze 2018",
+        ("table6", "table7"),
+        "baselines.selfsup.deepcluster:DeepCluster",
+    ),
+    Method(
         "siamese",
         "Our method",
         "self-supervised",

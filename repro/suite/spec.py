@@ -329,13 +329,16 @@ class Scale:
 _SMALL = BackboneSpec("resnet18", width=0.25, stem="imagenet")
 
 _SMOKE = {
+    "geometry": Tuning({"flow": "dis", "width": 16, "first_stage_epochs": 1}),
     "siamese": Tuning({"clips_per_source": 4, "dimensions": 16}),
     "jigsaw": Tuning({"classes": 24, "tile_features": 32}),
     "opn": Tuning({"features": 64, "comparison": 64, "orders": 12, "centred": True, "dropout": 0.0}),
+    "motion_statistics": Tuning({"flow": "dis", "apart": 10}),
     "deepcluster": Tuning({"clusters": 8, "dimensions": 8}),
 }
 
 _QUICK = {
+    "geometry": Tuning({"flow": "dis", "width": 32, "first_stage_epochs": 4}, {"learning_rate": 0.1}),
     "siamese": Tuning(schedule={"learning_rate": 0.1}),
     "jigsaw": Tuning({"classes": 100, "tile_features": 128}),
     "opn": Tuning(
@@ -348,10 +351,12 @@ _QUICK = {
         },
         {"learning_rate": 0.1},
     ),
+    "motion_statistics": Tuning({"flow": "dis", "apart": 10}, {"learning_rate": 0.1, "weight_decay": 0.02}),
     "deepcluster": Tuning({"dimensions": 16, "reassign": 3}, {"learning_rate": 0.1}),
 }
 
 _PAPER = {
+    "geometry": Tuning(schedule={"learning_rate": 0.03, "decay": "cosine"}),
     "jigsaw": Tuning(schedule={"learning_rate": 0.05, "decay": "cosine", "weight_decay": 1e-4}),
     "opn": Tuning(schedule={"learning_rate": 0.01, "decay": "cosine", "weight_decay": 5e-4}),
     "deepcluster": Tuning(
@@ -363,7 +368,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
     {
         "smoke": Scale(
             "smoke",
-            simulated={"unbc": Simulated(4, 3, 48, 90), "biovid": Simulated(4, 5, 48, 60)},
+            simulated={"unbc": Simulated(8, 2, 48, 90), "biovid": Simulated(4, 5, 48, 60)},
             clips={"unbc": Clips(45, 45, 20, 10, 4), "biovid": Clips(None, 1, 20, 10, 4)},
             input=InputSpec(size=32, segment_length=10, frames=2, flow="dis"),
             n_folds=2,
