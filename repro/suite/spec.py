@@ -368,7 +368,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
     {
         "smoke": Scale(
             "smoke",
-            simulated={"unbc": Simulated(8, 2, 48, 90), "biovid": Simulated(4, 5, 48, 60)},
+            simulated={"unbc": Simulated(10, 2, 48, 90), "biovid": Simulated(4, 5, 48, 60)},
             clips={"unbc": Clips(45, 45, 20, 10, 4), "biovid": Clips(None, 1, 20, 10, 4)},
             input=InputSpec(size=32, segment_length=10, frames=2, flow="dis"),
             n_folds=2,
