@@ -4,12 +4,13 @@ The paper's Tables 6 and 7 compare them after a pretext on VGGFace2; here all se
 subjects (decision D14), for as many updates of as many images, and share backbone and fine-tuning.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from baselines import METHODS
 from repro.data.encoding import InputKind
 from repro.suite.figures import methods_plot
-from repro.suite.spec import Column, Row, Share, Table
+from repro.suite.spec import Check, Column, Row, Share, Table
 
 INPUTS: tuple[InputKind, ...] = ("RGB", "SSD(RGB)")
 
@@ -51,6 +52,33 @@ METRICS: tuple[tuple[str, str, bool], ...] = (
 )
 """Label, metric, and whether the gain over no pretext is shown."""
 
+MARGINS = {
+    "geometry": -2.0,
+    "opn": 0.01,
+    "jigsaw": 0.5,
+    "motion_statistics": 0.02,
+    "deepcluster": 0.15,
+    "siamese": 0.15,
+}
+"""How far the accuracy of each pretext must be from chance at least, in its unit; negative where less is better."""
+
+
+def _is_learned(margin: float) -> Callable[[float, float, float], bool]:
+    return lambda value, low, high: value >= margin if margin > 0 else value <= margin
+
+
+CHECKS = tuple(
+    Check(
+        f"{METHODS[name].label} is learned on {kind}, by {abs(margin):g} beyond chance",
+        METHODS[name].label,
+        f"{kind} accuracy",
+        _is_learned(margin),
+        reference=f"{kind} chance",
+    )
+    for name, margin in MARGINS.items()
+    for kind in INPUTS
+)
+
 TABLE = Table(
     name="self_supervised",
     title="Self-supervised methods on UNBC-McMaster, not in the paper in this form (pretext on the training subjects)",
@@ -64,6 +92,7 @@ TABLE = Table(
     ),
     protocol="grouped_k_fold",
     plot=methods_plot,
+    checks=CHECKS,
 )
 
 if __name__ == "__main__":

@@ -85,6 +85,15 @@ def test_pretexts_are_shared_by_both_experiments():
     assert {task.id for task in plan(of_images).tasks if task.kind == "pretext"} <= networks & others
 
 
+def test_every_pretext_is_checked_to_be_learned():
+    checks = {(check.row, check.column) for check in self_supervised.TABLE.checks}
+    assert checks == {(m.label, f"{kind} accuracy") for m in SELF_SUPERVISED for kind in self_supervised.INPUTS}
+    for name, margin in self_supervised.MARGINS.items():
+        assert (margin > 0) == METHODS[name].load().accuracy.higher_is_better
+    holds = self_supervised.TABLE.checks[0].holds
+    assert holds(-2.5, 0, 0) and not holds(-1.5, 0, 0), "a lower end-point error is better"
+
+
 def test_every_number_of_labels_has_its_reference():
     rows = {row.label: row for row in label_efficiency.TABLE.rows}
     for row in rows.values():

@@ -182,6 +182,8 @@ class Check:
         From (value, ci_low, ci_high), in the units of the table, to a verdict.
     scales : tuple of str
         Where the condition is asked for.
+    reference : str
+        Column of the same row whose value is subtracted first, such as chance; "" for none.
     """
 
     name: str
@@ -189,6 +191,7 @@ class Check:
     column: str
     holds: Callable[[float, float, float], bool]
     scales: tuple[str, ...] = ("quick",)
+    reference: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from repro.learning.statistics import Estimate, paired_test, per_subject, pooled
 from repro.suite.display import METRICS
 from repro.suite.pretext_accuracy import PRETEXT_METRICS, pretext_estimate
 from repro.suite.published import published_value
-from repro.suite.spec import Check, Column, Row, Scale, Table
+from repro.suite.spec import Column, Row, Scale, Table
 from repro.suite.store import CellPredictions, DamagedEntry, Store
 from repro.suite.work import Plan
 
@@ -115,18 +115,19 @@ def judge(table: Table, frame: pd.DataFrame, scale: Scale) -> list[dict[str, Any
     """Judge the table's checks at this scale; an absent or incomplete number fails its check."""
     verdicts = []
     for check in (c for c in table.checks if scale.name in c.scales):
-        number = _number(frame, check)
-        values = {name: float(number[name]) for name in ("value", "ci_low", "ci_high")}
+        number = _number(frame, check.name, check.row, check.column)
+        reference = _number(frame, check.name, check.row, check.reference).value if check.reference else 0.0
+        values = {name: float(number[name] - reference) for name in ("value", "ci_low", "ci_high")}
         complete = number.cells_done == number.cells_total
         holds = bool(complete and check.holds(values["value"], values["ci_low"], values["ci_high"]))
         verdicts.append({"check": check.name, "row": check.row, "column": check.column, **values, "holds": holds})
     return verdicts
 
 
-def _number(frame: pd.DataFrame, check: Check) -> Any:
-    found = frame[(frame.row == check.row) & (frame.column == check.column) & (frame["aggregate"] != "pooled")]
+def _number(frame: pd.DataFrame, check: str, row: str, column: str) -> Any:
+    found = frame[(frame.row == row) & (frame.column == column) & (frame["aggregate"] != "pooled")]
     if len(found) != 1:
-        raise KeyError(f"check {check.name!r} asks for {check.row!r}, {check.column!r}: found {len(found)} numbers")
+        raise KeyError(f"check {check!r} asks for {row!r}, {column!r}: found {len(found)} numbers")
     return found.iloc[0]
 
 

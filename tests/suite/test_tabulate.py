@@ -177,6 +177,14 @@ def test_a_gain_is_the_mean_difference_within_subjects(tmp_path):
     assert "100.0 [100.0, 100.0]" in shown and "difference within subjects to BioVid" in shown
 
 
+def test_a_check_may_subtract_a_reference(tmp_path):
+    fill(Store(tmp_path))
+    check = Check("above", ROWS[1].label, "Pain AUC", lambda value, low, high: value == 0, reference="AUC")
+    frame, _ = numbers(Store(tmp_path))
+    (verdict,) = judge(replace(SMALL, checks=(check,)), frame, SCALES["quick"])
+    assert verdict["holds"] and verdict["value"] == 0
+
+
 def test_a_gain_uses_only_cells_that_both_rows_have(tmp_path):
     fill(Store(tmp_path), lambda cell: cell.row == ROWS[1].label or cell.fold == 0)
     rows = (ROWS[0], replace(ROWS[1], versus=ROWS[0].label))
