@@ -55,7 +55,7 @@ def _rows() -> tuple[Row, ...]:
 TABLE = Table(
     name="label_efficiency",
     title="Accuracy with few labelled clips, not in the paper (SSD images, UNBC-McMaster)",
-    caption="Accuracy against the number of labelled clips, with and without a pretext.",
+    caption="Accuracy against the number of labelled clips; without a pretext the network that is probed is random.",
     lead=("Pretext", "Network", "Labelled clips"),
     rows=_rows(),
     columns=(

@@ -61,6 +61,43 @@ def test_speeds_are_those_of_the_report():
         assert re.search(rf"(?<![\d.,]){re.escape(number)}(?!\d|[.,]\d)", report), number
 
 
+def numbers_of(name):
+    """Return (row, column) -> its shown number of a committed table."""
+    rows = csv.DictReader((ROOT / f"tables/simulated/{name}.csv").open())
+    return {(row["row"], row["column"]): row for row in rows if row["aggregate"] != "pooled"}
+
+
+def shown(number):
+    return f"{float(number['value']):.1f} [{float(number['ci_low']):.1f}, {float(number['ci_high']):.1f}]"
+
+
+def test_the_comparison_of_pretexts_is_that_of_its_table():
+    section = README.partition("## Self-supervised methods\n")[2].partition("\n## ")[0]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")]
+    found = numbers_of("self_supervised")
+    assert [line[0] for line in lines[2:]] == list(dict.fromkeys(row for row, _ in found))
+    for name, _, rgb, ssd, *metrics in lines[2:]:
+        for kind, cell in (("RGB", rgb), ("SSD(RGB)", ssd)):
+            if cell:
+                values = [float(found[name, f"{kind} {what}"]["value"]) for what in ("accuracy", "chance")]
+                assert cell == "{:.2f} ({:.2f})".format(*values)
+        columns = [f"{kind} {what}" for kind in ("RGB", "SSD(RGB)") for what in ("pain AUC", "gain")]
+        for column, cell in zip(columns, metrics, strict=True):
+            if cell:
+                assert cell == shown(found[name, column])
+
+
+def test_what_is_said_of_few_labels_stands_in_its_table():
+    found = numbers_of("label_efficiency")
+    for row in ("fine-tuned, 48", "fine-tuned, 96", "probed, 24"):
+        assert shown(found[f"Our method, {row}", "Gain"]) in README
+    probed = [number for (row, column), number in found.items() if row.endswith("probed, 24") and column == "Gain"]
+    positive = [number["row"] for number in probed if number["value"] and float(number["ci_low"]) > 0]
+    assert {row.partition(", ")[0] for row in positive} == {"Our method"}
+    late = [number for (row, column), number in found.items() if "fine-tuned, 240" in row and column == "Gain"]
+    assert all(float(number["ci_low"]) < 0 < float(number["ci_high"]) for number in late if number["value"])
+
+
 def test_what_is_said_of_head_motion_stands_in_its_table():
     rows = list(csv.DictReader((ROOT / "tables/simulated/head_motion.csv").open()))
     found = {row["row"]: float(row["value"]) for row in rows if (row["column"], row["aggregate"]) == TOLD}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repro.suite.display import METRICS
 from repro.suite.spec import DATASET_LABELS
@@ -166,7 +166,7 @@ def efficiency_plot(frame: pd.DataFrame) -> Figure:
                 # Set apart a little so that intervals do not cover each other.
                 x = [i + 0.07 * (place - (len(arms) - 1) / 2) for i in range(len(steps))]
                 errors = [line.value - line.ci_low, line.ci_high - line.value]
-                _draw_arm(axis, arm, x, line.value, errors)
+                _draw_arm(axis, arm, place, x, line.value, errors)
             chance = METRICS[part.metric.iloc[0]].chance
             if chance is not None:
                 axis.axhline(chance, color="0.6", linestyle=(0, (1, 1)), marker="", linewidth=0.8, label="chance")
@@ -180,12 +180,24 @@ def efficiency_plot(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_arm(axis: Axes, arm: str, x: list[float], y: pd.Series, errors: list[pd.Series]) -> None:
-    """Draw one line; that of networks without a pretext is black and thick, to compare with."""
-    if arm == "no pretext":
-        axis.errorbar(x, y, yerr=errors, label=arm, color="black", marker="x", linestyle="-", linewidth=1.8, zorder=5)
-    else:
-        axis.errorbar(x, y, yerr=errors, label=arm, elinewidth=0.5)
+_OURS: dict[str, dict[str, Any]] = {
+    "no pretext": {"color": "black", "marker": "x", "linestyle": "-", "linewidth": 1.8, "zorder": 6},
+    "Our method": {"color": "#D55E00", "marker": "o", "linestyle": "-", "linewidth": 1.8, "zorder": 5},
+    "Our method, distance of means": {"color": "#D55E00", "marker": "o", "linestyle": ":", "markerfacecolor": "white"},
+}
+"""Lines that stand out: what is compared with, and what is proposed."""
+
+_RIVALS = (("0072B2", "s"), ("009E73", "^"), ("CC79A7", "D"), ("E69F00", "v"), ("56B4E9", "P"))
+"""Colours and markers of the others."""
+
+
+def _draw_arm(axis: Axes, arm: str, place: int, x: list[float], y: pd.Series, errors: list[pd.Series]) -> None:
+    """Draw one line with its intervals; those of rivals are thin."""
+    style = _OURS.get(arm)
+    if style is None:
+        colour, marker = _RIVALS[place % len(_RIVALS)]
+        style = {"color": f"#{colour}", "marker": marker, "linestyle": "--", "linewidth": 0.8, "elinewidth": 0.4}
+    axis.errorbar(x, y, yerr=errors, label=arm, **style)
 
 
 def _legend(figure: Figure, axes: Iterable[Axes]) -> None:

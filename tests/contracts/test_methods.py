@@ -69,7 +69,7 @@ def pool(name="siamese", kind="SSD(RGB)"):
 
 
 def train(name, given, epochs=2, steps=3, seed=1, **more):
-    schedule = Schedule(epochs, 32, 0.02, "cosine", clip_norm=1.0)
+    schedule = Schedule(epochs, 16, 0.02, "cosine", clip_norm=1.0)
     task = METHODS[name].load()(**OPTIONS.get(name, {}))
     return train_pretext(task, given, BACKBONE, schedule, steps_per_epoch=steps, held_out_subjects=2, seed=seed, **more)
 
@@ -107,7 +107,7 @@ class TestPretextTask:
     def test_it_measures_itself_against_chance(self, name):
         history = train(name, pool(name)).history
         assert [row["epoch"] for row in history] == [0, 1, 2]
-        assert {"loss", "held_out_accuracy", "held_out_chance"} <= set(history[1]) == set(history[2])
+        assert all({"loss", "held_out_accuracy", "held_out_chance"} <= set(row) for row in history[1:])
         assert METHODS[name].load().accuracy.label
 
     def test_training_resumes_to_the_same_weights(self, name, tmp_path):
