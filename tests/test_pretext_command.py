@@ -80,7 +80,7 @@ def test_the_folder_holds_what_is_promised(finished, root):
         json.dumps({"task": "siamese", "version": record["task"]["version"], **options})
     )
     assert record["schedule"]["epochs"] == 3 and record["seed"] == 0 and record["versions"]["torch"]
-    assert record["backbone"] == {"name": "resnet18", "width": 0.25, "stem": "imagenet"}
+    assert record["backbone"] == {"name": "resnet18", "width": SCALES["smoke"].fine_tuning.backbone.width, "stem": "imagenet"}
     assert record["input"]["kind"] == "SSD(RGB)" and record["run"]["seconds"] > 0
     history = table(out / "history.csv")
     assert [int(row["epoch"]) for row in history] == [0, 1, 2, 3] == [row["epoch"] for row in record["history"]]
@@ -231,7 +231,7 @@ def test_without_data_it_is_simulated_and_joined_and_plotted(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--method", "jigsw"], "no pretext task 'jigsw'; choose one of siamese"),
+        (["--method", "jigsw"], "no pretext task 'jigsw'; choose one of geometry, opn, "),
         (["--method", "mean"], "no pretext task 'mean'"),
         (["--set", "distance=cosine"], "distance=cosine: expected one of hull, mean"),
         (["--set", "clips_per_source=3"], "give an even number"),

@@ -75,7 +75,7 @@ def test_simulated_data_is_counted_and_called_so(tmp_path, capsys):
         "Dataset", "Subjects", "Subjects, paper", "Videos", "Videos, paper", "Stimuli", "Classes", "Classes, paper",
         "Frames",
     ]  # fmt: skip
-    assert unbc[:6] == ["UNBC-McMaster", "4", "25", "12", "200", "Shoulder Pain"] and unbc[7] == "16"
+    assert unbc[:6] == ["UNBC-McMaster", "10", "25", "20", "200", "Shoulder Pain"] and unbc[7] == "16"
     assert biovid[:9] == ["BioVid (Part A)", "4", "87", "20", "8,700", "Induced Heat", "5", "5", "1,200"]
     assert biovid[9:] == ["80.0", "0"]
     assert "SIMULATED data: only the paper's numbers count the real datasets." in printed
@@ -111,9 +111,9 @@ def test_provenance(tmp_path):
     assert {"versions", "commit", "hardware", "command", "suite", "seconds"} <= set(record)
     unbc = record["data"]["unbc"]
     assert unbc["simulated"] and unbc["planned"] and unbc["fingerprint"] is None and unbc["excluded"] == []
-    assert unbc["simulation"]["n_subjects"] == 4 and unbc["simulation"]["generator"]
+    assert unbc["simulation"]["n_subjects"] == 10 and unbc["simulation"]["generator"]
     assert unbc["published"][0] == {
-        "quantity": "subjects", "subject": "", "level": None, "found": 4, "published": 25.0,
+        "quantity": "subjects", "subject": "", "level": None, "found": 10, "published": 25.0,
         "source": "Lucey et al., FG 2011: subjects in the distributed archive", "agrees": None,
     }  # fmt: skip
 
