@@ -80,7 +80,11 @@ def test_the_folder_holds_what_is_promised(finished, root):
         json.dumps({"task": "siamese", "version": record["task"]["version"], **options})
     )
     assert record["schedule"]["epochs"] == 3 and record["seed"] == 0 and record["versions"]["torch"]
-    assert record["backbone"] == {"name": "resnet18", "width": SCALES["smoke"].fine_tuning.backbone.width, "stem": "imagenet"}
+    assert record["backbone"] == {
+        "name": "resnet18",
+        "width": SCALES["smoke"].fine_tuning.backbone.width,
+        "stem": "imagenet",
+    }
     assert record["input"]["kind"] == "SSD(RGB)" and record["run"]["seconds"] > 0
     history = table(out / "history.csv")
     assert [int(row["epoch"]) for row in history] == [0, 1, 2, 3] == [row["epoch"] for row in record["history"]]

@@ -71,7 +71,7 @@ class Stopwatch:
 QUICK = SCALES["quick"]
 CASES = {
     # settings of the task, backbone, schedule, size, rounds
-    "quick scale: 64 images of 64 pixels, ResNet-18 of half width": (
+    "quick scale: 64 images of 64 pixels, ResNet-18 of quarter width": (
         SiamesePretext(**QUICK.pretext.options("siamese")),
         QUICK.fine_tuning.backbone,
         QUICK.pretext.schedule,
