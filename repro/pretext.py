@@ -124,6 +124,8 @@ def _run(options: argparse.Namespace, progress: Progress) -> int:
     progress.close()
     if failures:
         return _report_failures(failures)
+    for remark in (remark for corpus in corpora.values() for remark in corpus.remarks):
+        print(remark, file=sys.stderr)
     _tell(options.output, wanted, corpora, store.read_artifact(planned.key)[0])
     return COMPLETE
 

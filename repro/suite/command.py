@@ -150,7 +150,7 @@ def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: f
         progress.add(left_over if computing else [])
         failures = engine.run(left_over, progress) if computing else []
     progress.close()
-    for line in damaged:
+    for line in (*damaged, *(remark for corpus in corpora.values() for remark in corpus.remarks)):
         _say(line)
     return _finish(table, scale, plan, corpora, store, options, failures, begin)
 

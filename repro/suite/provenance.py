@@ -107,6 +107,7 @@ def _data(corpus: Corpus, plan: Plan, store: Store) -> dict[str, Any]:
         "unlabelled_clips": _unlabelled(corpus, plan),
         "faces": faces_found(plan.tasks, corpus, store),
         "excluded": [tuple(row) for row in corpus.excluded],
+        "unlabelled_remarks": corpus.remarks,
         "notes": [tuple(row) for row in data.notes],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -60,6 +61,11 @@ class Corpus:
         How to cut.
     shortest : int
         Frames that a clip must have.
+
+    Attributes
+    ----------
+    remarks : list of str
+        What was left out when unlabelled clips were cut.
     """
 
     def __init__(self, dataset: Dataset, clips: Clips, shortest: int) -> None:
@@ -81,6 +87,7 @@ class Corpus:
             "stride": clips.source_stride,
             "clips_per_source": clips.clips_per_source,
         }
+        self.remarks: list[str] = []
         self._cut: dict[str, list[Source]] = {}
         if not self.labelled:
             raise ValueError(
@@ -89,17 +96,21 @@ class Corpus:
             )
 
     def sources(self, material: Material, spec: InputSpec) -> list[Source]:
-        """Cut unlabelled clips as a material wants them, once."""
+        """Cut unlabelled clips as a material wants them, once; what is left out is added to the remarks."""
         key = hash_of({**material.describe(), "input": spec.describe()})
         if key not in self._cut:
             cut_as = self.unlabelled_description
-            self._cut[key] = material.cut(
-                self.dataset,
-                spec,
-                clip_length=cut_as["length"],
-                stride=cut_as["stride"],
-                clips_per_source=cut_as["clips_per_source"],
-            )
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                self._cut[key] = material.cut(
+                    self.dataset,
+                    spec,
+                    clip_length=cut_as["length"],
+                    stride=cut_as["stride"],
+                    clips_per_source=cut_as["clips_per_source"],
+                )
+            found = [f"{self.dataset.name}, {material.name} of {spec.kind}: {warning.message}" for warning in told]
+            self.remarks = list(dict.fromkeys([*self.remarks, *found]))
         return self._cut[key]
 
     @property
