@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_listed(SCALES[options.scale]))
         return COMPLETE
     if options.method is None or options.output is None:
-        parser.error("give --method NAME and -o FOLDER; --list tells the names")
+        parser.error("give --method NAME; --list tells the names" if options.method is None else "give -o FOLDER")
     progress = Progress("pretext", visible=not options.quiet)
     try:
         return _run(options, progress)

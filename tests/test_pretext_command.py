@@ -301,10 +301,10 @@ def test_methods_are_listed(arguments, capsys):
 
 
 def test_a_method_and_a_folder_are_needed(capsys):
-    for arguments in ([], ["--method", "siamese"], ["-o", "out"]):
+    for arguments, lacking in (([], "--method"), (["--method", "siamese"], "-o FOLDER"), (["-o", "out"], "--method")):
         with pytest.raises(SystemExit) as exit_:
             pretext.main(arguments)
-        assert exit_.value.code == 2 and "--list tells the names" in capsys.readouterr().err
+        assert exit_.value.code == 2 and f"error: give {lacking}" in capsys.readouterr().err
 
 
 class TestLoadBackbone:

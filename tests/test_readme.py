@@ -89,11 +89,14 @@ def test_the_comparison_of_pretexts_is_that_of_its_table():
 
 def test_what_is_said_of_few_labels_stands_in_its_table():
     found = numbers_of("label_efficiency")
-    for row in ("fine-tuned, 48", "fine-tuned, 96", "probed, 24"):
+    for row in ("fine-tuned, 24", "fine-tuned, 48", "fine-tuned, 96", "probed, 24"):
         assert shown(found[f"Our method, {row}", "Gain"]) in README
     probed = [number for (row, column), number in found.items() if row.endswith("probed, 24") and column == "Gain"]
     positive = [number["row"] for number in probed if number["value"] and float(number["ci_low"]) > 0]
     assert {row.partition(", ")[0] for row in positive} == {"Our method"}
+    assert f"{float(found['DeepCluster, fine-tuned, 24', 'Gain']['value']):.1f}" == "-5.0"
+    rivals = [n for (row, column), n in found.items() if column == "Gain" and "probed" in row and "Our" not in row]
+    assert all(float(n["value"]) < 0 for n in rivals if n["value"] and n["row"].endswith(("96", "240", "all")))
     late = [number for (row, column), number in found.items() if "fine-tuned, 240" in row and column == "Gain"]
     assert all(float(number["ci_low"]) < 0 < float(number["ci_high"]) for number in late if number["value"])
 

@@ -74,6 +74,4 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def _unusable(file: Path, reason: object) -> ValueError:
-    return ValueError(
-        f"{file}: {reason}; give a folder that python -m repro.pretext wrote, or remove this one and write it again"
-    )
+    return ValueError(f"{file}: {reason}; give a folder that python -m repro.pretext wrote, or write a new one")

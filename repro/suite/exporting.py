@@ -68,7 +68,7 @@ def check_folder(folder: Path, key: str | None = None) -> bool:
         check_writable(folder, "-o")
         return False
     if not (folder / RECORD).is_file():
-        raise ValueError(f"-o {folder}: exists and was not written by this command; remove it or give another folder")
+        raise ValueError(f"-o {folder}: exists and was not written by this command; give another folder")
     record = read_record(folder)
     if key is None:
         return False
