@@ -89,7 +89,9 @@ def _notes(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
     )
     main = frame[frame["aggregate"] != "pooled"]
     seeds = " or ".join(f"{count:g}" for count in sorted(set(main.n_seeds) - {0}))
-    notes.append(f"{main.n_subjects.max()} subjects in {main.n_folds.max()} folds, {seeds or 'no'} repetitions of a row.")
+    notes.append(
+        f"{main.n_subjects.max()} subjects in {main.n_folds.max()} folds, {seeds or 'no'} repetitions of a row."
+    )
     if (main["aggregate"] == "gain").any():
         leads = {row.label: row.lead[0] for row in table.rows}
         others = ", ".join(dict.fromkeys(leads[row.versus] for row in table.rows if row.versus))
