@@ -103,6 +103,14 @@ METHODS: Mapping[str, Method] = _registry(
         "repro.siamese.pretext:SiamesePretext",
     ),
     Method(
+        "pixels",
+        "Pixels",
+        "reference",
+        "logistic regression on images of 16 x 16 pixels",
+        (),
+        "baselines.supervised.pixels:PixelProbe",
+    ),
+    Method(
         "mean",
         "Mean predictor",
         "reference",

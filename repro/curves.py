@@ -21,8 +21,9 @@ from baselines import METHODS
 from repro.data.encoding import KINDS
 from repro.files import write_atomically
 from repro.suite.command import COMPLETE, USAGE
-from repro.suite.curves import curves_files
+from repro.suite.curves import curves_plot
 from repro.suite.histories import stored_histories
+from repro.suite.render import render
 from repro.suite.store import Store
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
         )
     for data, frame in found.frame.groupby("data"):
         print(f"{data} data: {_counts(frame)}")
-        for suffix, content in curves_files(frame).items():
+        for suffix, content in render(curves_plot, frame).items():
             file = options.out / "figures" / str(data) / f"{NAME}{suffix}"
             write_atomically(file, content)
             print(f"written: {file}")

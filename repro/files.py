@@ -6,7 +6,27 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+__all__ = ["check_writable", "write_atomically"]
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Refuse a folder that cannot be made or written to, before anything is computed.
+
+    Parameters
+    ----------
+    folder : path
+        May be missing.
+    option : str
+        By which it was given, to be named.
+
+    Raises
+    ------
+    ValueError
+        Naming the option and what is in the way.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ValueError(f"{option} {folder}: {existing} is not a folder that can be written to; give another")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -28,12 +28,15 @@ from repro.data.encoding import KINDS, InputSpec
 from repro.data.faces import Mode
 from repro.data.flow import LIMIT, FlowMethod
 from repro.data.inputs import open_inputs, read_notes
+from repro.files import check_writable
+from repro.suite.command import positive
+from repro.suite.corpus import Corpus
 from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Engine, available_cores
 from repro.suite.progress import Progress
-from repro.suite.spec import DATASET_LABELS, SCALES, Clips
+from repro.suite.scales import SCALES
+from repro.suite.spec import DATASET_LABELS, Clips
 from repro.suite.store import Store
-from repro.suite.work import Corpus
 
 _DATASETS = tuple(name for name in READERS if name != "vggface2")
 """Those with videos."""
@@ -129,11 +132,9 @@ def _description(data: Dataset, spec: InputSpec) -> str:
 
 def _check_output(folder: Path) -> None:
     """Refuse a folder that holds something, or cannot be made, before anything is computed."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if existing == folder and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"-o {folder}: exists already; remove it or give another folder")
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ValueError(f"-o {folder}: {existing} is not a folder that can be written to; give another")
+    check_writable(folder, "-o")
 
 
 def _save(images: Any, record: dict[str, Any], folder: Path) -> None:
@@ -182,9 +183,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="share of the side a frame at which drawn flow saturates (default %(default)s)",
     )
-    add("--length", type=_positive, metavar="N", help="frames in a clip (default: 60 of unbc, else whole videos)")
-    add("--stride", type=_positive, metavar="N", help="frames from clip to clip (default: 20 of unbc, else --length)")
-    add("--jobs", type=_positive, default=available_cores(), metavar="N", help="processes side by side")
+    add("--length", type=positive, metavar="N", help="frames in a clip (default: 60 of unbc, else whole videos)")
+    add("--stride", type=positive, metavar="N", help="frames from clip to clip (default: 20 of unbc, else --length)")
+    add("--jobs", type=positive, default=available_cores(), metavar="N", help="processes side by side")
     add(
         "--store",
         type=Path,
@@ -195,13 +196,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--strict", action="store_true", help="stop at damaged data instead of recording it")
     add("--quiet", action="store_true", help="no progress bar")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return value
 
 
 if __name__ == "__main__":

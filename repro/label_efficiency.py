@@ -25,11 +25,14 @@ ARMS: dict[str, tuple[str, dict[str, str]]] = {
 }
 """Label -> method and hyper-parameters that differ from the scale's."""
 
+PIXELS = "the images' pixels"
+"""What stands beside the probed networks: the same classifier without a network."""
+
 
 def _rows() -> tuple[Row, ...]:
     rows = []
     for probed in (False, True):
-        for arm, (method, options) in ARMS.items():
+        for arm, (method, options) in (ARMS | ({PIXELS: ("pixels", {})} if probed else {})).items():
             for labels, scales in LABELS.items():
                 lead = (arm, "probed" if probed else "fine-tuned", "all" if labels is None else str(labels))
                 reference = ", ".join(("no pretext", *lead[1:]))
@@ -39,7 +42,7 @@ def _rows() -> tuple[Row, ...]:
                         lead,
                         "unbc",
                         method,
-                        pretext=() if method == "scratch" else (Share("unbc", training_subjects=True),),
+                        pretext=() if method in ("scratch", "pixels") else (Share("unbc", training_subjects=True),),
                         published=False,
                         repeat=3,
                         labels=labels,

@@ -35,20 +35,22 @@ import torch
 from baselines import METHODS, Method
 from repro.data import open_dataset
 from repro.data.encoding import KINDS, InputSpec
+from repro.files import check_writable
 from repro.learning.backbones import NAMES
 from repro.learning.pretext import PretextTask
 from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, device_of, positive
+from repro.suite.corpus import Corpus
 from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Engine, Failure, Task, available_cores
-from repro.suite.exporting import check_folder, check_writable, export
+from repro.suite.exporting import check_folder, export
 from repro.suite.pretraining import PlannedPretext, plan_pretext
 from repro.suite.progress import Progress
 from repro.suite.provenance import environment
+from repro.suite.scales import SCALES
 from repro.suite.settings import configure, settings_of
-from repro.suite.simulation import compilation_task, simulated_root, simulation_tasks
-from repro.suite.spec import DATASET_LABELS, SCALES, Scale
+from repro.suite.simulation import missing_simulations
+from repro.suite.spec import DATASET_LABELS, Scale
 from repro.suite.store import Store
-from repro.suite.work import Corpus
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,10 +97,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> int:
     roots = _given_roots(options, names)
     with Engine(options.jobs) as engine:
         if not roots:
-            roots = {name: simulated_root(store, name, wanted.scale.simulated[name]) for name in names}
-            sizes = wanted.scale.simulated
-            tasks = [task for name, root in roots.items() for task in simulation_tasks(root, name, sizes[name])]
-            tasks = [compilation_task(), *tasks] if tasks else []
+            roots, tasks = missing_simulations(store, {name: (name, wanted.scale.simulated[name]) for name in names})
             progress.add(tasks)
             if failures := engine.run(tasks, progress):
                 progress.close()

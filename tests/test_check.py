@@ -16,8 +16,9 @@ from repro.suite.accounts import simulated_account
 from repro.suite.engine import Engine
 from repro.suite.ledgers import COUNT_COLUMNS, describe_scales
 from repro.suite.progress import Progress
+from repro.suite.scales import SCALES
 from repro.suite.simulation import simulated_root, simulation_tasks
-from repro.suite.spec import SCALES, Simulated
+from repro.suite.spec import Simulated
 from repro.suite.store import Store
 
 SMALL = replace(SCALES["smoke"], simulated={"unbc": Simulated(2, 4, 32, 48), "biovid": Simulated(2, 5, 32, 4)})

@@ -2,8 +2,9 @@
 
 from repro.data.simulator import UNBC
 from repro.head_motion import MOTIONS, TABLE
+from repro.suite.scales import SCALES
 from repro.suite.simulation import simulated_root, simulation_tasks
-from repro.suite.spec import SCALES, Population, Simulated
+from repro.suite.spec import Population, Simulated
 from repro.suite.store import Store
 
 

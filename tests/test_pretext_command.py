@@ -22,7 +22,8 @@ from repro.learning.augmentation import to_network
 from repro.learning.exported import load_backbone
 from repro.suite import tasks
 from repro.suite.exporting import FILES
-from repro.suite.spec import SCALES, Simulated
+from repro.suite.scales import SCALES
+from repro.suite.spec import Simulated
 from repro.suite.store import Store
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()

@@ -8,9 +8,10 @@ import pytest
 from baselines import METHODS
 from repro import label_efficiency, self_supervised
 from repro.data.schema import Dataset, VideoRecord
-from repro.suite.spec import SCALES
+from repro.suite.corpus import Corpus
+from repro.suite.scales import SCALES
 from repro.suite.store import Store
-from repro.suite.work import Corpus, build_plan
+from repro.suite.work import build_plan
 
 SELF_SUPERVISED = [method for method in METHODS.values() if method.kind == "self-supervised"]
 SCALE = SCALES["quick"]
@@ -40,18 +41,17 @@ def test_every_self_supervised_method_has_its_row():
     labels = [method.label for method in SELF_SUPERVISED]
     assert [row.label for row in self_supervised.TABLE.rows if not row.task][1:] == labels
     arms = {row.lead[0] for row in label_efficiency.TABLE.rows}
-    assert arms == {"no pretext", *labels, "Our method, distance of means"}
+    assert arms == {"no pretext", *labels, "Our method, distance of means", "the images' pixels"}
 
 
 def test_methods_share_videos_updates_images_and_backbone(compared):
     tasks = [task.arguments for task in compared.tasks if task.kind == "pretext"]
-    assert {task["method"] for task in tasks} == {method.name for method in SELF_SUPERVISED}
+    assert {task["task"].name for task in tasks} == {method.name for method in SELF_SUPERVISED}
     budgets: dict[str, set] = {}
     for task in tasks:
-        schedule = task["run"].schedule_of(task["method"])
-        updates = schedule.epochs * task["run"].steps_per_epoch
+        updates = task["schedule"].epochs * task["steps_per_epoch"]
         budgets.setdefault(str(task["videos"]), set()).add(
-            (updates, schedule.batch_size, task["settings"].backbone, task["method"])
+            (updates, task["schedule"].batch_size, task["backbone"], task["task"].name)
         )
     assert len(budgets) == SCALE.n_folds, "the videos of each fold's training subjects"
     for of_fold in budgets.values():
@@ -62,7 +62,7 @@ def test_methods_are_trained_on_both_inputs_with_paired_seeds(compared):
     seen = {}
     for task in (task.arguments for task in compared.tasks if task.kind == "pretext"):
         kind = task["description"]["input"]["kind"]
-        seen.setdefault((task["method"], str(task["task"])), set()).add((kind, task["seed"]))
+        seen.setdefault((task["task"].name, str(task["task"])), set()).add((kind, task["seed"]))
     assert len({frozenset(pairs) for pairs in seen.values()}) == 1
     assert {kind for kind, _ in next(iter(seen.values()))} == {"RGB", "SSD(RGB)"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, get_args
+from typing import ClassVar, get_args
 
 import numpy as np
 import torch
@@ -13,15 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from repro.data.clips import Clip, Source
+from repro.data.encoding import InputSpec, draw_motion, encode_clip
 from repro.data.files import few
 from repro.data.flow import FlowMethod, flow
 from repro.data.material import Extra, Material
 from repro.data.schema import Dataset
 from repro.learning.seeds import seed_from
-from repro.ssd import distill
-
-if TYPE_CHECKING:
-    from repro.data.encoding import InputSpec
 
 __all__ = ["CELL", "FramePairs", "consistent", "pair_flow"]
 
@@ -108,7 +105,7 @@ class FramePairs(Material):
         partners, fields = [], []
         for clip in clips:
             offset = self._offset(clip, len(faces), spec)
-            partners.append(_image(shown, clip.start + offset, clip.stop + offset, spec))
+            partners.append(encode_clip(shown[clip.start + offset : clip.stop + offset], spec))
             middle = _middle(clip)
             field = pair_flow(faces[middle], faces[middle + offset], method=self.method)
             fields.append(field if offset else torch.zeros_like(field))
@@ -185,25 +182,7 @@ def _shown_frames(faces: Tensor, clips: Sequence[Clip], spec: InputSpec, reach: 
     """Return what images are made of: the faces, or their drawn flow near the clips."""
     if not spec.is_flow:
         return faces
-    from repro.data.encoding import draw_motion
-
     wanted = np.zeros(len(faces), dtype=bool)
     for clip in clips:
         wanted[max(0, clip.start - reach) : clip.stop + reach] = True
     return draw_motion(faces, wanted, method=spec.flow, limit=spec.flow_limit)
-
-
-def _image(shown: Tensor, start: int, stop: int, spec: InputSpec) -> Tensor:
-    """Return the image of frames as `repro.data.encoding.encode` makes it of a clip."""
-    if not spec.is_distilled:
-        return shown[start + (stop - start) // 2]
-    return distill(
-        shown[start:stop],
-        segment_length=spec.segment_length,
-        window=spec.window,
-        depth=spec.depth,
-        noise_variance=spec.noise_variance,
-        center=spec.center,
-        domain=spec.domain,
-        normalize=spec.normalize,
-    )

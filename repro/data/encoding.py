@@ -18,7 +18,7 @@ from repro.data.material import Extra, Material
 from repro.data.schema import Exclusion, VideoRecord
 from repro.ssd import distill
 
-__all__ = ["KINDS", "Encoded", "InputKind", "InputSpec", "draw_motion", "encode"]
+__all__ = ["KINDS", "Encoded", "InputKind", "InputSpec", "draw_motion", "encode", "encode_clip"]
 
 InputKind = Literal["RGB", "OF", "SSD(RGB)", "SSD(OF)"]
 
@@ -188,7 +188,7 @@ def encode(record: VideoRecord, clips: Sequence[Clip], spec: InputSpec, material
     shown = prepared.frames
     if spec.is_flow and kept:
         shown = draw_motion(shown, _frames_of(kept, len(frames), spec), method=spec.flow, limit=spec.flow_limit)
-    images = [_encode_clip(shown[clip.start : clip.stop], spec) for clip in kept]
+    images = [encode_clip(shown[clip.start : clip.stop], spec) for clip in kept]
     extra = material.extra(prepared.frames, kept, spec) if kept else Extra()
     return Encoded(_stack(images, spec), kept, excluded, prepared.method, extra)
 
@@ -236,8 +236,19 @@ def _shown(length: int, frames: int) -> NDArray[np.int64]:
     return (2 * np.arange(frames) + 1) * length // (2 * frames)
 
 
-def _encode_clip(frames: Tensor, spec: InputSpec) -> Tensor:
-    """Return the image or images of a clip."""
+def encode_clip(frames: Tensor, spec: InputSpec) -> Tensor:
+    """Make the image or images of a clip.
+
+    Parameters
+    ----------
+    frames : Tensor, (T, 3, size, size) uint8
+        Of the clip: faces, or their drawn flow.
+    spec : InputSpec
+
+    Returns
+    -------
+    Tensor, (3, size, size) or, with V images of a clip, (V, 3, size, size) uint8
+    """
     if not spec.is_distilled:
         shown = frames[torch.from_numpy(_shown(len(frames), spec.frames))]
         return shown if spec.frames > 1 else shown[0]

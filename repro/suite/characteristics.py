@@ -20,8 +20,9 @@ from repro.suite.display import METRICS, format_number
 from repro.suite.ledgers import state
 from repro.suite.provenance import circumstances
 from repro.suite.published import published_value
+from repro.suite.scales import SCALES
 from repro.suite.sheet import Cell, Number, Sheet, macro_name, to_markdown, write_sheet
-from repro.suite.spec import SCALES, Scale
+from repro.suite.spec import Scale
 from repro.suite.store import Store
 from repro.suite.tabulate import COLUMNS
 

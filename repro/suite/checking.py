@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE
-from repro.suite.spec import DATASET_LABELS, SCALES
+from repro.suite.scales import SCALES
+from repro.suite.spec import DATASET_LABELS
 from repro.suite.store import Store
 
 __all__ = ["HELP", "add_check_options", "check"]

@@ -11,15 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from repro.data import open_dataset
+from repro.files import check_writable
+from repro.suite.corpus import Corpus
 from repro.suite.emit import emit, to_markdown
 from repro.suite.engine import Engine, Failure, available_cores
 from repro.suite.progress import Progress
 from repro.suite.provenance import provenance
-from repro.suite.simulation import compilation_task, simulated_root, simulation_tasks
-from repro.suite.spec import DATASET_LABELS, SCALES, Population, Scale, Table
+from repro.suite.scales import SCALES
+from repro.suite.simulation import missing_simulations
+from repro.suite.spec import DATASET_LABELS, Population, Scale, Table
 from repro.suite.store import Store
 from repro.suite.tabulate import judge, tabulate
-from repro.suite.work import Corpus, Plan, build_plan, expected_cells
+from repro.suite.work import Plan, build_plan, expected_cells
 
 __all__ = ["COMPLETE", "INCOMPLETE", "INTERRUPTED", "USAGE", "add_options", "device_of", "main", "positive", "run"]
 
@@ -109,7 +112,8 @@ def run(table: Table, options: argparse.Namespace) -> int:
 
 
 def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: float) -> int:
-    _check_folders(options)
+    for name in ("out", "store"):
+        check_writable(getattr(options, name), f"--{name}")
     scale, store = SCALES[options.scale], Store(options.store)
     table = table.at(scale.name)
     computing = options.mode in ("only-missing", "always")
@@ -117,15 +121,13 @@ def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: f
     with Engine(options.jobs, options.scheduler) as engine:
         roots = _given_roots(table, options)
         if not roots:
-            sizes = {p: replace(scale.simulated[p.dataset], changes=p.changes) for p in table.populations}
-            roots = {p: simulated_root(store, p.dataset, size) for p, size in sizes.items()}
-            tasks = [t for p, size in sizes.items() for t in simulation_tasks(roots[p], p.dataset, size)]
+            sizes = {p: (p.dataset, replace(scale.simulated[p.dataset], changes=p.changes)) for p in table.populations}
+            roots, tasks = missing_simulations(store, sizes)
             if tasks and not computing:
                 progress.close()
                 left = expected_cells(table, scale, options.seeds)
                 _print(f"{table.name}: 0/{left} cells are there; left to do: simulated data, {left} cells")
                 return COMPLETE if options.mode == "plan" else INCOMPLETE
-            tasks = [compilation_task(), *tasks] if tasks else []
             progress.add(tasks)
             if failures := engine.run(tasks, progress):
                 progress.close()
@@ -178,21 +180,6 @@ def _given_roots(table: Table, options: argparse.Namespace) -> dict[Population, 
             f"{' '.join(f'--{name} DIR' for name in missing)}, or give none to use simulated data"
         )
     return {Population(name): root for name, root in roots.items()}
-
-
-def _check_folders(options: argparse.Namespace) -> None:
-    """Refuse folders that cannot be written to before anything is computed.
-
-    Raises
-    ------
-    UsageError
-        Naming the option.
-    """
-    for name in ("out", "store"):
-        folder = Path(getattr(options, name))
-        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK):
-            raise UsageError(f"--{name} {folder}: {existing} is not a folder that can be written to; give another")
 
 
 def device_of(choice: str) -> str:
@@ -248,7 +235,7 @@ def _finish(
     _print(to_markdown(table, frame, scale, plan.reasons))
     for check in checks:
         verdict = "holds" if check["holds"] else "DOES NOT HOLD"
-        numbers = f"{check['value']:.1f} [{check['ci_low']:.1f}, {check['ci_high']:.1f}]"
+        numbers = f"{check['value']:.3g} [{check['ci_low']:.3g}, {check['ci_high']:.3g}]"
         _print(f"check {verdict}: {check['check']} ({numbers})")
     _say("written: " + ", ".join(str(path) for path in written))
     for line in damaged:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
-from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["curves_files", "curves_plot"]
+__all__ = ["curves_plot"]
 
 _COLUMN, _PAGE = 90 / 25.4, 190 / 25.4
 """Inches: widths of a column and of a two-column journal page."""
@@ -27,35 +25,6 @@ _MARKERS = 8
 """Markers on a line, at most about so many."""
 
 _CHANCE: dict[str, Any] = {"color": "0.5", "linestyle": (0, (1, 1)), "marker": "", "linewidth": 0.8, "zorder": 1}
-
-
-def curves_files(frame: pd.DataFrame) -> dict[str, bytes]:
-    """Draw curves in the journal's style.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        As for `curves_plot`.
-
-    Returns
-    -------
-    dict
-        Suffix (".pdf", ".png", ".csv") -> contents of the file; equal frames give equal bytes.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    files = {}
-    with pyplot.style.context(str(Path(__file__).with_name("style.mplstyle"))):
-        figure = curves_plot(frame)
-        for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix[1:], metadata=metadata)
-            files[suffix] = buffer.getvalue()
-        pyplot.close(figure)
-    return {**files, ".csv": frame.to_csv(index=False, lineterminator="\n").encode()}
 
 
 def curves_plot(frame: pd.DataFrame) -> Figure:
@@ -138,14 +107,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, what: str, lines: list[str]) -> None:
         line = mean[what].dropna()
         axis.plot(line.index, line, label=str(name), markevery=-(-len(line) // _MARKERS), **style)
         if what == "accuracy":
-            chance: dict[str, Any] = {
-                "color": "0.5",
-                "linestyle": (0, (1, 1)),
-                "marker": "",
-                "linewidth": 0.8,
-                "zorder": 1,
-            }
-            axis.plot(mean.index, mean.chance, label="chance", **chance)
+            axis.plot(mean.index, mean.chance, label="chance", **_CHANCE)
     axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
 
 

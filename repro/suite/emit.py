@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from repro.files import write_atomically
 from repro.suite import sheet
 from repro.suite.display import METRICS, format_number
+from repro.suite.render import render
 from repro.suite.spec import Scale, Table
 
 if TYPE_CHECKING:
@@ -55,27 +56,12 @@ def emit(
 
 
 def _plot(table: Table, frame: pd.DataFrame, folder: Path) -> list[Path]:
-    import io
-
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     if table.plot is None or not (frame.cells_done > 0).any():
         return []
-    written = []
-    with pyplot.style.context(str(Path(__file__).with_name("style.mplstyle"))):
-        figure = table.plot(frame)
-        for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix[1:], metadata=metadata)
-            written.append(folder / f"{table.name}{suffix}")
-            write_atomically(written[-1], buffer.getvalue())
-        pyplot.close(figure)
-    written.append(folder / f"{table.name}.csv")
-    write_atomically(written[-1], frame.to_csv(index=False, lineterminator="\n").encode())
-    return written
+    files = render(table.plot, frame)
+    for suffix, content in files.items():
+        write_atomically(folder / f"{table.name}{suffix}", content)
+    return [folder / f"{table.name}{suffix}" for suffix in files]
 
 
 def _notes(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str]) -> list[str]:

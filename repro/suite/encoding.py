@@ -15,7 +15,7 @@ from repro.suite.engine import Task
 from repro.suite.store import Store, hash_of
 
 if TYPE_CHECKING:
-    from repro.suite.work import Corpus
+    from repro.suite.corpus import Corpus
 
 __all__ = ["encoding_tasks", "faces_found"]
 

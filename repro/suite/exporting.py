@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro.data.inputs import InputSet, read_inputs, read_notes
-from repro.files import write_atomically
+from repro.files import check_writable, write_atomically
 from repro.learning.backbones import Backbone
 from repro.learning.exported import RECORD, WEIGHTS, load_backbone, read_record
 from repro.learning.probe import features
@@ -28,7 +27,7 @@ from repro.suite.store import Store
 if TYPE_CHECKING:
     from repro.learning.pretext import Report
 
-__all__ = ["FILES", "check_folder", "check_writable", "export"]
+__all__ = ["FILES", "check_folder", "export"]
 
 FILES = (WEIGHTS, RECORD, "history.csv", "curve.pdf", "curve.png", "features.npz", "features.csv")
 """What an exported folder holds."""
@@ -82,19 +81,6 @@ def check_folder(folder: Path, key: str | None = None) -> bool:
             f"-o {folder}: lacks {', '.join(missing)}; remove it and run again, the network is in the store"
         )
     return True
-
-
-def check_writable(folder: Path, option: str) -> None:
-    """Refuse a folder that cannot be made or written to, before anything is computed.
-
-    Raises
-    ------
-    ValueError
-        Naming the option.
-    """
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ValueError(f"{option} {folder}: {existing} is not a folder that can be written to; give another")
 
 
 def export(
@@ -175,10 +161,11 @@ def _history_files(entry: Mapping[str, Any], data: str) -> dict[str, bytes]:
     """Write the history as it is stored, and draw what matters most of it."""
     import pandas as pd
 
-    from repro.suite.curves import curves_files
+    from repro.suite.curves import curves_plot
     from repro.suite.histories import COLUMNS, history_rows
+    from repro.suite.render import render
 
-    drawn = curves_files(pd.DataFrame(history_rows(entry, settings="", data=data), columns=list(COLUMNS)))
+    drawn = render(curves_plot, pd.DataFrame(history_rows(entry, settings="", data=data), columns=list(COLUMNS)))
     return {
         "history.csv": _csv([{**dict.fromkeys(_FIRST, ""), **row, "data": data} for row in entry["history"]]),
         "curve.pdf": drawn[".pdf"],

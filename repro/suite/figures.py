@@ -182,6 +182,7 @@ def efficiency_plot(frame: pd.DataFrame) -> Figure:
 
 _OURS: dict[str, dict[str, Any]] = {
     "no pretext": {"color": "black", "marker": "x", "linestyle": "-", "linewidth": 1.8, "zorder": 6},
+    "the images' pixels": {"color": "0.45", "marker": "*", "linestyle": "-.", "linewidth": 1.2, "zorder": 4},
     "Our method": {"color": "#D55E00", "marker": "o", "linestyle": "-", "linewidth": 1.8, "zorder": 5},
     "Our method, distance of means": {"color": "#D55E00", "marker": "o", "linestyle": ":", "markerfacecolor": "white"},
 }

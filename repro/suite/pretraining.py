@@ -17,7 +17,7 @@ from repro.suite.spec import DATASET_LABELS, PretextRun
 from repro.suite.store import hash_of
 
 if TYPE_CHECKING:
-    from repro.suite.work import Corpus
+    from repro.suite.corpus import Corpus
 
 __all__ = ["PlannedPretext", "plan_pretext"]
 
@@ -130,9 +130,10 @@ def plan_pretext(
             "task": task,
             "shards": shards,
             "videos": dict(videos),
-            "settings": settings,
-            "run": run,
-            "method": method,
+            "backbone": settings.backbone,
+            "schedule": schedule,
+            "steps_per_epoch": run.steps_per_epoch,
+            "held_out_subjects": run.held_out_subjects,
             "seed": seed_from("pretext", repetition),
             "device": device,
             "simulated": any(corpora[name].dataset.simulated for name in shards),

@@ -10,15 +10,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from repro import __version__
+from repro.suite.corpus import Corpus
 from repro.suite.encoding import faces_found
 from repro.suite.engine import available_cores
 from repro.suite.spec import Scale, Table
 from repro.suite.store import DamagedEntry, Store
-from repro.suite.work import Corpus, Plan
+from repro.suite.work import Plan
 
 __all__ = ["circumstances", "environment", "provenance"]
 
@@ -41,7 +43,8 @@ def provenance(
     -------
     dict
         ``command``, ``versions``, ``commit``, ``hardware``, ``scale`` with every decision's value, ``data`` with
-        fingerprints and the ledger of what was left out, ``pretext`` with each network's history, ``checks``,
+        fingerprints and the ledger of what was left out, ``pretext`` with the keys of each
+        row's networks, ``networks`` with the history of each, ``checks``,
         ``seconds`` of this command and of the stored cells and networks when they were computed.
     """
     return {
@@ -60,7 +63,8 @@ def provenance(
             "fine_tuning": asdict(scale.fine_tuning),
         },
         "data": {name: _data(corpus, plan, store) for name, corpus in corpora.items()},
-        "pretext": {row: [_history(store, key) for key in keys] for row, keys in plan.artifacts.items()},
+        "pretext": {row: list(keys) for row, keys in plan.artifacts.items()},
+        "networks": {key: _history(store, key) for key in dict.fromkeys(chain.from_iterable(plan.artifacts.values()))},
         "checks": list(checks),
         "seconds": {"this command": round(seconds, 1), **_seconds(plan, store)},
     }
@@ -128,8 +132,8 @@ def _history(store: Store, key: str) -> dict[str, Any]:
     try:
         description, _ = store.read_artifact(key)
     except DamagedEntry as error:
-        return {"key": key, "missing": str(error)}
-    return {"key": key, "history": description["history"], "run": description["run"]}
+        return {"missing": str(error)}
+    return {"history": description["history"], "run": description["run"]}
 
 
 def _version(package: str) -> str | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from repro.data.simulator import DOMAINS, GENERATOR_VERSION, Domain, divide, finish, plan, prepare, simulate_subject
 from repro.learning.pretext import Report
@@ -12,7 +14,9 @@ from repro.suite.engine import Task, available_cores
 from repro.suite.spec import DATASET_LABELS, Simulated
 from repro.suite.store import Store
 
-__all__ = ["compilation_task", "simulated_root", "simulation_tasks"]
+__all__ = ["compilation_task", "missing_simulations", "simulated_root", "simulation_tasks"]
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 _SEED = 0
 _SECONDS_PER_FRAME = 0.0012
@@ -69,6 +73,29 @@ def simulation_tasks(root: Path, name: str, size: Simulated) -> list[Task]:
         tuple(task.id for task in blocks),
     )
     return [start, *blocks, end]
+
+
+def missing_simulations(
+    store: Store, wanted: Mapping[_Key, tuple[str, Simulated]]
+) -> tuple[dict[_Key, Path], list[Task]]:
+    """Find out where simulated datasets stand, and what is left to do for them.
+
+    Parameters
+    ----------
+    store : Store
+    wanted : mapping
+        Anything -> name of the dataset and its size.
+
+    Returns
+    -------
+    roots : dict
+        Under the keys of `wanted`.
+    tasks : list of Task
+        Those that simulate what is missing, kernels being compiled meanwhile; none if nothing is.
+    """
+    roots = {key: simulated_root(store, name, size) for key, (name, size) in wanted.items()}
+    tasks = [task for key, (name, size) in wanted.items() for task in simulation_tasks(roots[key], name, size)]
+    return roots, [compilation_task(), *tasks] if tasks else []
 
 
 def compilation_task() -> Task:

@@ -1,4 +1,4 @@
-"""What a table declares: rows, columns, the metrics they show; and what a scale fixes.
+"""What a table declares: rows, columns, the metrics they show; and what a scale fixes (`repro.suite.scales`).
 
 A table names methods and datasets and holds no logic; `repro.suite.work` turns it into cells.
 """
@@ -11,9 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from repro.data.encoding import InputKind, InputSpec
-from repro.learning.augmentation import Augmentation
 from repro.learning.finetune import FineTuning
-from repro.learning.pretext import BackboneSpec
 from repro.learning.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DATASET_LABELS",
-    "SCALES",
     "Check",
     "Clips",
     "Column",
@@ -327,79 +324,3 @@ class Scale:
     pretext: PretextRun
     fine_tuning: FineTuning
     note: str
-
-
-_SMALL = BackboneSpec("resnet18", width=0.25, stem="imagenet")
-
-_SMOKE = {
-    "geometry": Tuning({"flow": "dis", "width": 16, "first_stage_epochs": 1}),
-    "siamese": Tuning({"clips_per_source": 4, "dimensions": 16}),
-    "jigsaw": Tuning({"classes": 24, "tile_features": 32}),
-    "opn": Tuning({"features": 64, "comparison": 64, "orders": 12, "centred": True, "dropout": 0.0}),
-    "motion_statistics": Tuning({"flow": "dis", "apart": 10}),
-    "deepcluster": Tuning({"clusters": 8, "dimensions": 8}),
-}
-
-_QUICK = {
-    "geometry": Tuning({"flow": "dis", "width": 32, "first_stage_epochs": 4}, {"learning_rate": 0.1}),
-    "siamese": Tuning(schedule={"learning_rate": 0.1}),
-    "jigsaw": Tuning({"classes": 100, "tile_features": 128}),
-    "opn": Tuning(
-        {
-            "orders": 12,
-            "centred": True,
-            "dropout": 0.0,
-            "jitter": 0.25 / 64,
-            "augmentation": Augmentation(area=(0.8, 1.0), aspect=1.1),
-        },
-        {"learning_rate": 0.1},
-    ),
-    "motion_statistics": Tuning({"flow": "dis", "apart": 10}, {"learning_rate": 0.1, "weight_decay": 0.02}),
-    "deepcluster": Tuning({"dimensions": 16, "reassign": 3}, {"learning_rate": 0.1}),
-}
-
-_PAPER = {
-    "geometry": Tuning(schedule={"learning_rate": 0.03, "decay": "cosine"}),
-    "jigsaw": Tuning(schedule={"learning_rate": 0.05, "decay": "cosine", "weight_decay": 1e-4}),
-    "opn": Tuning(schedule={"learning_rate": 0.01, "decay": "cosine", "weight_decay": 5e-4}),
-    "deepcluster": Tuning(
-        schedule={"learning_rate": 0.025, "decay": "constant", "weight_decay": 1e-5, "clip_norm": None}
-    ),
-}
-
-SCALES: Mapping[str, Scale] = MappingProxyType(
-    {
-        "smoke": Scale(
-            "smoke",
-            simulated={"unbc": Simulated(10, 2, 48, 90), "biovid": Simulated(4, 5, 48, 60)},
-            clips={"unbc": Clips(45, 45, 20, 10, 4), "biovid": Clips(None, 1, 20, 10, 4)},
-            input=InputSpec(size=32, segment_length=10, frames=2, flow="dis"),
-            n_folds=2,
-            pretext=PretextRun(Schedule(1, 16, 0.03, "cosine", clip_norm=1.0), 2, 2, _SMOKE),
-            fine_tuning=FineTuning(
-                BackboneSpec("resnet18", width=0.125), Schedule(1, 16, 0.01, "cosine"), min_updates=2
-            ),
-            note="a few seconds of training: shows that everything runs, its numbers mean nothing",
-        ),
-        "quick": Scale(
-            "quick",
-            simulated={"unbc": Simulated(12, 8, 72), "biovid": Simulated(12, 20, 72)},
-            clips={"unbc": Clips(60, 30, 40, 10), "biovid": Clips(None, 1, 40, 14)},
-            input=InputSpec(size=64, frames=5, flow="dis"),
-            n_folds=3,
-            pretext=PretextRun(Schedule(9, 64, 0.03, "cosine", clip_norm=1.0), 20, 2, _QUICK),
-            fine_tuning=FineTuning(_SMALL, Schedule(10, 16, 0.02, "cosine"), min_updates=100),
-            note="ResNet-18 of quarter width on 64-pixel images, from scratch, warm-up and cosine schedule",
-        ),
-        "paper": Scale(
-            "paper",
-            simulated={"unbc": Simulated(25, None, 240), "biovid": Simulated(87, None, 240)},
-            clips={"unbc": Clips(60, 20, 40, 10), "biovid": Clips(None, 1, 40, 14)},
-            input=InputSpec(size=224, frames=10),
-            n_folds=5,
-            pretext=PretextRun(Schedule(5, 128, 1e-3, "paper", clip_norm=1.0), 1000, 4, _PAPER),
-            fine_tuning=FineTuning(BackboneSpec("resnet50"), Schedule(5, 32, 1e-3, "paper"), min_updates=300),
-            note="ResNet-50 on 224-pixel images, the paper's optimiser and schedule (decision D0)",
-        ),
-    }
-)

@@ -16,10 +16,10 @@ from repro.data.inputs import InputSet, read_inputs, write_shard
 from repro.data.material import Material
 from repro.data.stored_images import StoredImages
 from repro.learning.finetune import FineTuning, fine_tune, predict, pretrained
-from repro.learning.pretext import PretextPool, PretextTask, Report, train_pretext
+from repro.learning.pretext import BackboneSpec, PretextPool, PretextTask, Report, train_pretext
 from repro.learning.probe import LinearProbe, features
+from repro.learning.schedule import Schedule
 from repro.learning.seeds import seed_from
-from repro.suite.spec import PretextRun
 from repro.suite.store import CellPredictions, Store
 
 __all__ = ["encode_subject", "fit_reference", "pretrain", "train_cell"]
@@ -81,9 +81,10 @@ def pretrain(
     task: PretextTask,
     shards: Mapping[str, Sequence[str]],
     videos: Mapping[str, Sequence[str] | None],
-    settings: FineTuning,
-    run: PretextRun,
-    method: str,
+    backbone: BackboneSpec,
+    schedule: Schedule,
+    steps_per_epoch: int,
+    held_out_subjects: int,
     seed: int,
     device: str,
     simulated: bool,
@@ -100,10 +101,10 @@ def pretrain(
     result = train_pretext(
         task,
         _pool(place, shards, videos),
-        settings.backbone,
-        run.schedule_of(method),
-        steps_per_epoch=run.steps_per_epoch,
-        held_out_subjects=run.held_out_subjects,
+        backbone,
+        schedule,
+        steps_per_epoch=steps_per_epoch,
+        held_out_subjects=held_out_subjects,
         seed=seed,
         device=device,
         checkpoint=checkpoint,
@@ -139,9 +140,7 @@ def train_cell(
 
     place = Store(store)
     begin = time.monotonic()
-    train, test = _split(_load(place, shards), train_subjects)
-    if labelled is not None:
-        train = train.select(np.flatnonzero(np.isin(train.ids, labelled)))
+    train, test = _split(_load(place, shards), train_subjects, labelled)
     levels = train.levels
     if shuffled:
         levels = np.random.default_rng(seed_from("shuffled labels", seed)).permutation(levels)
@@ -167,6 +166,7 @@ def fit_reference(
     n_levels: int,
     estimator: Callable[[], Any],
     features: Mapping[str, int] | None,
+    labelled: Sequence[str] | None,
     fold: int,
     repetition: int,
     report: Report = _nothing,
@@ -174,7 +174,7 @@ def fit_reference(
     """Fit an estimator on images, or on one integer feature given for each clip, and store its predictions."""
     place = Store(store)
     begin = time.monotonic()
-    train, test = _split(_load(place, shards), train_subjects)
+    train, test = _split(_load(place, shards), train_subjects, labelled)
     model = estimator()
     inputs = [
         part.images[:] if features is None else np.array([features[name] for name in part.ids])
@@ -187,14 +187,18 @@ def fit_reference(
     _write(place, key, description, test, scores, fold, repetition, begin)
 
 
-def _split(inputs: InputSet, train_subjects: Sequence[str]) -> tuple[InputSet, InputSet]:
+def _split(
+    inputs: InputSet, train_subjects: Sequence[str], labelled: Sequence[str] | None
+) -> tuple[InputSet, InputSet]:
+    """Return the training subjects' clips whose labels are known (None: all), and the clips of the others."""
     trained = np.isin(inputs.subjects, train_subjects)
     if trained.all() or not trained.any():
         raise ValueError(
             f"{trained.sum()} of {len(trained)} clips belong to training subjects, so one side of the fold is empty; "
             "use fewer folds or more subjects"
         )
-    return inputs.select(np.flatnonzero(trained)), inputs.select(np.flatnonzero(~trained))
+    known = trained if labelled is None else trained & np.isin(inputs.ids, labelled)
+    return inputs.select(np.flatnonzero(known)), inputs.select(np.flatnonzero(~trained))
 
 
 def _write(

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from baselines import METHODS
-from repro.data.clips import Source, cut
 from repro.data.encoding import InputSpec
-from repro.data.material import Material
-from repro.data.schema import Dataset, Exclusion
-from repro.learning.protocols import Split, few_labels, grouped_k_fold, leave_one_subject_out, share_of_videos
+from repro.data.schema import Exclusion
+from repro.learning.protocols import Split, few_labels
 from repro.learning.seeds import seed_from
 from repro.suite import tasks
+from repro.suite.corpus import Corpus, NotPossible
 from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Task
 from repro.suite.pretraining import plan_pretext
-from repro.suite.spec import Clips, Row, Scale, Share, Table
+from repro.suite.spec import Row, Scale, Share, Table
 from repro.suite.store import Store, hash_of
 
-__all__ = ["Cell", "Corpus", "Plan", "build_plan", "expected_cells"]
+__all__ = ["Cell", "Plan", "build_plan", "expected_cells"]
 
 _VERSION = 1
 """Of the work between data and predictions; raised when the same description would give other numbers."""
@@ -45,116 +41,6 @@ class Cell:
     repetition: int
     key: str
     reason: str = ""
-
-
-class NotPossible(ValueError):
-    """A row cannot be computed on this data; the table says why."""
-
-
-class Corpus:
-    """A dataset cut into labelled clips and unlabelled sources, with its protocol's folds.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    clips : Clips
-        How to cut.
-    shortest : int
-        Frames that a clip must have.
-
-    Attributes
-    ----------
-    remarks : list of str
-        What was left out when unlabelled clips were cut.
-    """
-
-    def __init__(self, dataset: Dataset, clips: Clips, shortest: int) -> None:
-        self.dataset = dataset
-        self.labelled, excluded = cut(
-            dataset, length=clips.length, stride=clips.stride, level="max", min_length=shortest
-        )
-        self.excluded: list[Exclusion] = [*dataset.excluded, *excluded]
-        self.labelled_description = {
-            "fingerprint": dataset.fingerprint,
-            "length": clips.length,
-            "stride": clips.stride,
-            "shortest": shortest,
-            "level": "max",
-        }
-        self.unlabelled_description: dict[str, Any] = {
-            "fingerprint": dataset.fingerprint,
-            "length": clips.source_length,
-            "stride": clips.source_stride,
-            "clips_per_source": clips.clips_per_source,
-        }
-        self.remarks: list[str] = []
-        self._cut: dict[str, list[Source]] = {}
-        if not self.labelled:
-            raise ValueError(
-                f"{dataset.root}: no clip of {dataset.name} can be used; "
-                + ("; ".join(f"{row.file}: {row.reason}" for row in self.excluded[:3]) or "it holds no video")
-            )
-
-    def sources(self, material: Material, spec: InputSpec) -> list[Source]:
-        """Cut unlabelled clips as a material wants them, once; what is left out is added to the remarks."""
-        key = hash_of({**material.describe(), "input": spec.describe()})
-        if key not in self._cut:
-            cut_as = self.unlabelled_description
-            with warnings.catch_warnings(record=True) as told:
-                warnings.simplefilter("always")
-                self._cut[key] = material.cut(
-                    self.dataset,
-                    spec,
-                    clip_length=cut_as["length"],
-                    stride=cut_as["stride"],
-                    clips_per_source=cut_as["clips_per_source"],
-                )
-            found = [f"{self.dataset.name}, {material.name} of {spec.kind}: {warning.message}" for warning in told]
-            self.remarks = list(dict.fromkeys([*self.remarks, *found]))
-        return self._cut[key]
-
-    @property
-    def subjects(self) -> np.ndarray:
-        """Subject of each labelled clip."""
-        return np.array([clip.subject for clip in self.labelled])
-
-    def folds(self, protocol: str, n_folds: int) -> list[Split]:
-        """Folds of the labelled clips."""
-        if protocol == "leave_one_subject_out":
-            return list(leave_one_subject_out(self.subjects))
-        if protocol == "grouped_k_fold":
-            positive = [int(clip.level > 0) for clip in self.labelled]
-            return list(grouped_k_fold(self.subjects, n_folds, seed_from("folds", self.dataset.name), strata=positive))
-        raise ValueError(f"protocol {protocol!r} is not one of 'leave_one_subject_out', 'grouped_k_fold'")
-
-    def videos_of_share(self, share: float, train_subjects: Sequence[str], repetition: int) -> list[str]:
-        """Choose a share of the videos, from training subjects only (decision D18).
-
-        Raises
-        ------
-        NotPossible
-            If the training subjects have too few.
-        """
-        records = self.dataset.records
-        seed = seed_from("share", self.dataset.name, repetition)
-        try:
-            index = share_of_videos(
-                [r.video for r in records], [r.subject for r in records], train_subjects, share, seed
-            )
-        except ValueError as error:
-            raise NotPossible(str(error)) from error
-        return sorted(records[i].video for i in index)
-
-    def pspi(self) -> Mapping[str, int] | None:
-        """Return the true PSPI of each labelled clip, where it is known: UNBC's labels, or a simulation's truth."""
-        if self.dataset.name == "unbc":
-            return {clip.id: clip.level for clip in self.labelled}
-        if not self.dataset.simulated:
-            return None
-        from repro.data.simulator.truth import true_pspi
-
-        truth = true_pspi(self.dataset.root)
-        return {clip.id: int(truth[clip.video][clip.start : clip.stop].max()) for clip in self.labelled}
 
 
 @dataclass(frozen=True)
@@ -283,7 +169,10 @@ class _Planner:
             "fold": split.fold,
             "seed": repetition,
         }
+        chosen = self._labelled(row, corpus, split, repetition)
+        description |= {} if chosen is None else {"labelled": chosen}
         common = {
+            "labelled": chosen,
             "store": self.store,
             "shards": tuple(shards),
             "train_subjects": train_subjects,
@@ -297,11 +186,9 @@ class _Planner:
             arguments = {**common, **self._reference(row, corpus)}
             function, cost = tasks.fit_reference, 0.2
         else:
-            chosen = self._labelled(row, corpus, split, repetition)
             description["fine_tuning"] = asdict(settings)
             description["shuffled"] = row.shuffled
             description |= {"probed": True} if row.probed else {}
-            description |= {} if chosen is None else {"labelled": chosen}
             pretext = None
             if row.pretext:
                 pretext = self._pretext(row, spec, train_subjects, repetition)
@@ -314,7 +201,6 @@ class _Planner:
                 "pretext": pretext,
                 "shuffled": row.shuffled,
                 "probed": row.probed,
-                "labelled": chosen,
                 "seed": seed,
                 "device": self.device,
             }

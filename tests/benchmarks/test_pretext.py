@@ -16,7 +16,7 @@ from repro.learning.pretext import BackboneSpec, PretextPool
 from repro.learning.schedule import Schedule
 from repro.siamese import pretext
 from repro.siamese.pretext import SiamesePretext
-from repro.suite.spec import SCALES
+from repro.suite.scales import SCALES
 
 
 def noise(size, subjects=4, sources=8, clips=8):

@@ -15,7 +15,7 @@ from baselines.selfsup.permutations import permutation_set
 from repro.data.encoding import InputSpec, encode
 from repro.data.schema import Dataset, VideoRecord
 from repro.learning.pretext import PretextPool
-from repro.suite.spec import SCALES
+from repro.suite.scales import SCALES
 
 QUICK = SCALES["quick"]
 TASKS = ["siamese", *(m.name for m in METHODS.values() if m.kind == "self-supervised" and m.name != "siamese")]

@@ -19,7 +19,7 @@ from repro.data.inputs import read_inputs, write_shard
 from repro.data.simulator import UNBC, simulate
 from repro.learning.augmentation import to_network
 from repro.ssd import distill
-from repro.suite.spec import SCALES
+from repro.suite.scales import SCALES
 
 PAPER_PERCENT = round(100 * (1326 / 1257 - 1), 1)
 """Section 3.3."""

@@ -15,10 +15,11 @@ from baselines import METHODS
 from repro.data.encoding import InputSpec, encode
 from repro.data.schema import Dataset, VideoRecord
 from repro.learning.augmentation import Augmentation
+from repro.learning.backbones import NAMES
 from repro.learning.finetune import FineTuning, fine_tune, predict
 from repro.learning.pretext import BackboneSpec, PretextPool, train_pretext
 from repro.learning.schedule import Schedule
-from repro.suite.spec import SCALES
+from repro.suite.scales import SCALES
 
 BACKBONE = BackboneSpec("resnet18", width=0.125)
 OPTIONS = {name: tuning.options for name, tuning in SCALES["smoke"].pretext.methods.items()}
@@ -138,6 +139,14 @@ class TestPretextTask:
         first, second = (train(name, pool(name), epochs=epochs).state for epochs in (1, 2))
         assert first.keys() == start.keys()
         assert not [key for key in first if "num_batches" not in key and torch.equal(first[key], second[key])]
+
+    @pytest.mark.parametrize("backbone", NAMES)
+    def test_every_backbone_takes_the_task(self, name, backbone):
+        task = METHODS[name].load()(**OPTIONS.get(name, {}))
+        spec, schedule = BackboneSpec(backbone, width=0.125), Schedule(1, 8, 0.01, clip_norm=1.0)
+        result = train_pretext(task, pool(name), spec, schedule, steps_per_epoch=1, held_out_subjects=2, seed=0)
+        assert np.isfinite(result.history[1]["loss"])
+        spec.build(torch.Generator()).load_state_dict(result.state)
 
     def test_the_description_tells_hyper_parameters_apart(self, name):
         task = METHODS[name].load()

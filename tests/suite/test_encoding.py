@@ -10,10 +10,10 @@ from repro.data.encoding import InputSpec
 from repro.data.inputs import read_inputs
 from repro.data.material import Material
 from repro.data.schema import Dataset, VideoRecord
+from repro.suite.corpus import Corpus
 from repro.suite.encoding import encoding_tasks, faces_found
 from repro.suite.spec import Clips
 from repro.suite.store import Store
-from repro.suite.work import Corpus
 
 SPEC = InputSpec("RGB", size=16, alignment="none")
 

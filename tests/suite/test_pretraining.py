@@ -7,10 +7,12 @@ import pytest
 
 from repro.data.schema import Dataset, VideoRecord
 from repro.siamese.pretext import SiamesePretext
+from repro.suite.corpus import Corpus
 from repro.suite.pretraining import plan_pretext
-from repro.suite.spec import SCALES, Column, Row, Share, Table
+from repro.suite.scales import SCALES
+from repro.suite.spec import Column, Row, Share, Table
 from repro.suite.store import Store
-from repro.suite.work import Corpus, build_plan
+from repro.suite.work import build_plan
 
 SCALE = SCALES["quick"]
 

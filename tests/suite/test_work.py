@@ -7,9 +7,11 @@ import pytest
 
 from repro.data.material import Material
 from repro.data.schema import Dataset, VideoRecord
-from repro.suite.spec import SCALES, Row, Share
+from repro.suite.corpus import Corpus
+from repro.suite.scales import SCALES
+from repro.suite.spec import Row, Share
 from repro.suite.store import CellPredictions, Store
-from repro.suite.work import Corpus, build_plan, expected_cells
+from repro.suite.work import build_plan, expected_cells
 from repro.table4 import TABLE
 
 SCALE = SCALES["quick"]

@@ -1,0 +1,130 @@
+"""A dataset as a table uses it: cut into clips, divided into folds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from repro.data.clips import Source, cut
+from repro.data.encoding import InputSpec
+from repro.data.material import Material
+from repro.data.schema import Dataset, Exclusion
+from repro.learning.protocols import Split, grouped_k_fold, leave_one_subject_out, share_of_videos
+from repro.learning.seeds import seed_from
+from repro.suite.spec import Clips
+from repro.suite.store import hash_of
+
+__all__ = ["Corpus", "NotPossible"]
+
+
+class NotPossible(ValueError):
+    """A row cannot be computed on this data; the table says why."""
+
+
+class Corpus:
+    """A dataset cut into labelled clips and unlabelled sources, with its protocol's folds.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    clips : Clips
+        How to cut.
+    shortest : int
+        Frames that a clip must have.
+
+    Attributes
+    ----------
+    remarks : list of str
+        What was left out when unlabelled clips were cut.
+    """
+
+    def __init__(self, dataset: Dataset, clips: Clips, shortest: int) -> None:
+        self.dataset = dataset
+        self.labelled, excluded = cut(
+            dataset, length=clips.length, stride=clips.stride, level="max", min_length=shortest
+        )
+        self.excluded: list[Exclusion] = [*dataset.excluded, *excluded]
+        self.labelled_description = {
+            "fingerprint": dataset.fingerprint,
+            "length": clips.length,
+            "stride": clips.stride,
+            "shortest": shortest,
+            "level": "max",
+        }
+        self.unlabelled_description: dict[str, Any] = {
+            "fingerprint": dataset.fingerprint,
+            "length": clips.source_length,
+            "stride": clips.source_stride,
+            "clips_per_source": clips.clips_per_source,
+        }
+        self.remarks: list[str] = []
+        self._cut: dict[str, list[Source]] = {}
+        if not self.labelled:
+            raise ValueError(
+                f"{dataset.root}: no clip of {dataset.name} can be used; "
+                + ("; ".join(f"{row.file}: {row.reason}" for row in self.excluded[:3]) or "it holds no video")
+            )
+
+    def sources(self, material: Material, spec: InputSpec) -> list[Source]:
+        """Cut unlabelled clips as a material wants them, once; what is left out is added to the remarks."""
+        key = hash_of({**material.describe(), "input": spec.describe()})
+        if key not in self._cut:
+            cut_as = self.unlabelled_description
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                self._cut[key] = material.cut(
+                    self.dataset,
+                    spec,
+                    clip_length=cut_as["length"],
+                    stride=cut_as["stride"],
+                    clips_per_source=cut_as["clips_per_source"],
+                )
+            found = [f"{self.dataset.name}, {material.name} of {spec.kind}: {warning.message}" for warning in told]
+            self.remarks = list(dict.fromkeys([*self.remarks, *found]))
+        return self._cut[key]
+
+    @property
+    def subjects(self) -> np.ndarray:
+        """Subject of each labelled clip."""
+        return np.array([clip.subject for clip in self.labelled])
+
+    def folds(self, protocol: str, n_folds: int) -> list[Split]:
+        """Folds of the labelled clips."""
+        if protocol == "leave_one_subject_out":
+            return list(leave_one_subject_out(self.subjects))
+        if protocol == "grouped_k_fold":
+            positive = [int(clip.level > 0) for clip in self.labelled]
+            return list(grouped_k_fold(self.subjects, n_folds, seed_from("folds", self.dataset.name), strata=positive))
+        raise ValueError(f"protocol {protocol!r} is not one of 'leave_one_subject_out', 'grouped_k_fold'")
+
+    def videos_of_share(self, share: float, train_subjects: Sequence[str], repetition: int) -> list[str]:
+        """Choose a share of the videos, from training subjects only (decision D18).
+
+        Raises
+        ------
+        NotPossible
+            If the training subjects have too few.
+        """
+        records = self.dataset.records
+        seed = seed_from("share", self.dataset.name, repetition)
+        try:
+            index = share_of_videos(
+                [r.video for r in records], [r.subject for r in records], train_subjects, share, seed
+            )
+        except ValueError as error:
+            raise NotPossible(str(error)) from error
+        return sorted(records[i].video for i in index)
+
+    def pspi(self) -> Mapping[str, int] | None:
+        """Return the true PSPI of each labelled clip, where it is known: UNBC's labels, or a simulation's truth."""
+        if self.dataset.name == "unbc":
+            return {clip.id: clip.level for clip in self.labelled}
+        if not self.dataset.simulated:
+            return None
+        from repro.data.simulator.truth import true_pspi
+
+        truth = true_pspi(self.dataset.root)
+        return {clip.id: int(truth[clip.video][clip.start : clip.stop].max()) for clip in self.labelled}
