@@ -18,7 +18,17 @@ from repro.data.material import Extra, Material
 from repro.data.schema import Exclusion, VideoRecord
 from repro.ssd import distill
 
-__all__ = ["KINDS", "Encoded", "InputKind", "InputSpec", "draw_motion", "encode", "encode_clip"]
+__all__ = [
+    "KINDS",
+    "Encoded",
+    "InputKind",
+    "InputSpec",
+    "decodable",
+    "draw_motion",
+    "encode",
+    "encode_clip",
+    "middle_frames",
+]
 
 InputKind = Literal["RGB", "OF", "SSD(RGB)", "SSD(OF)"]
 
@@ -179,18 +189,24 @@ def encode(record: VideoRecord, clips: Sequence[Clip], spec: InputSpec, material
         )
     except faces.FaceError as error:
         return Encoded(_stack([], spec), [], [Exclusion("video", record.video, str(error))], None, Extra())
-    kept = [clip for clip in clips if clip.stop <= len(frames)]
-    excluded = [
-        Exclusion("clip", clip.id, f"needs frames up to {clip.stop}, but only {len(frames)} could be decoded")
-        for clip in clips
-        if clip.stop > len(frames)
-    ]
+    kept, excluded = decodable(clips, len(frames))
     shown = prepared.frames
     if spec.is_flow and kept:
         shown = draw_motion(shown, _frames_of(kept, len(frames), spec), method=spec.flow, limit=spec.flow_limit)
     images = [encode_clip(shown[clip.start : clip.stop], spec) for clip in kept]
     extra = material.extra(prepared.frames, kept, spec) if kept else Extra()
     return Encoded(_stack(images, spec), kept, excluded, prepared.method, extra)
+
+
+def decodable(clips: Sequence[Clip], n_frames: int) -> tuple[list[Clip], list[Exclusion]]:
+    """Return the clips that lie within the frames that could be decoded, and why the others are left out."""
+    kept = [clip for clip in clips if clip.stop <= n_frames]
+    excluded = [
+        Exclusion("clip", clip.id, f"needs frames up to {clip.stop}, but only {n_frames} could be decoded")
+        for clip in clips
+        if clip.stop > n_frames
+    ]
+    return kept, excluded
 
 
 def draw_motion(frames: Tensor, wanted: NDArray[np.bool_], *, method: FlowMethod, limit: float) -> Tensor:
@@ -227,11 +243,11 @@ def _frames_of(clips: Sequence[Clip], n_frames: int, spec: InputSpec) -> NDArray
         if spec.is_distilled:
             needed[clip.start : clip.stop] = True
         else:
-            needed[clip.start + _shown(len(clip), spec.frames)] = True
+            needed[clip.start + middle_frames(len(clip), spec.frames)] = True
     return needed
 
 
-def _shown(length: int, frames: int) -> NDArray[np.int64]:
+def middle_frames(length: int, frames: int) -> NDArray[np.int64]:
     """Return the middle frames of so many equal parts of a clip."""
     return (2 * np.arange(frames) + 1) * length // (2 * frames)
 
@@ -250,7 +266,7 @@ def encode_clip(frames: Tensor, spec: InputSpec) -> Tensor:
     Tensor, (3, size, size) or, with V images of a clip, (V, 3, size, size) uint8
     """
     if not spec.is_distilled:
-        shown = frames[torch.from_numpy(_shown(len(frames), spec.frames))]
+        shown = frames[torch.from_numpy(middle_frames(len(frames), spec.frames))]
         return shown if spec.frames > 1 else shown[0]
     return distill(
         frames,

@@ -1,0 +1,131 @@
+"""What every supervised system promises: one contract for eleven methods and for yours."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.supervised.levels import bounded, check_training, level_frequencies, tilted
+from repro.data.features import ClipSet, Extractor
+
+__all__ = ["IntensityRegressor", "SupervisedEstimator"]
+
+
+def _nothing(fraction: float, message: str) -> None:
+    """Ignore progress."""
+
+
+@dataclass
+class SupervisedEstimator(ABC):
+    """A system that learns levels of pain from labelled clips.
+
+    A subclass is a dataclass whose fields are its hyper-parameters. `fit` of the base checks its arguments and calls
+    `_fit`, which leaves what was learned in attributes with a trailing underscore: arrays and objects that can be
+    pickled, never the clips.
+
+    Attributes
+    ----------
+    seed : int
+        Of all randomness. This and the next two are set by `run_with`; they are no part of the description.
+    device : str
+        Where networks are trained and run.
+    report : callable
+        Receives progress, a fraction of 1 and a message.
+    n_levels_ : int
+        Highest training level + 1; set by `fit`.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    inputs: ClassVar[Sequence[str]] = ("RGB", "OF", "SSD(RGB)", "SSD(OF)")
+    """Inputs on which the system is defined; see `repro.data.encoding`."""
+
+    seed = 0
+    device = "cpu"
+    report = staticmethod(_nothing)
+
+    def run_with(
+        self, *, seed: int = 0, device: str = "cpu", report: Callable[[float, str], None] = _nothing
+    ) -> SupervisedEstimator:
+        """Set where and by which random numbers to learn, and who hears of progress; returns the system itself."""
+        self.seed, self.device = seed, device
+        self.report = report  # type: ignore[assignment]
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out whoever listens to progress, who need not be picklable."""
+        return {name: value for name, value in self.__dict__.items() if name != "report"}
+
+    def describe(self) -> dict[str, Any]:
+        """Return the hyper-parameters and the version: with data, fold and seed they decide the predictions."""
+        return {"version": self.version, **asdict(self)}
+
+    @abstractmethod
+    def extractors(self) -> tuple[Extractor, ...]:
+        """Return the extractors of all features that `fit` and `predict_proba` ask for."""
+
+    def fit(self, clips: ClipSet, levels: NDArray[np.int64], groups: NDArray[Any]) -> SupervisedEstimator:
+        """Learn from labelled clips.
+
+        Parameters
+        ----------
+        clips : ClipSet of n clips
+        levels : ndarray, (n,) int64
+            Level of each clip, from 0.
+        groups : ndarray, (n,)
+            Subject of each clip. Hyper-parameters are chosen by folds of whole subjects among these.
+
+        Raises
+        ------
+        ValueError
+            If lengths differ, or only one level occurs.
+        """
+        values, people = check_training(len(clips), levels, groups)
+        self.n_levels_ = int(values.max()) + 1
+        self._fit(clips, values, people)
+        return self
+
+    @abstractmethod
+    def _fit(self, clips: ClipSet, levels: NDArray[np.int64], groups: NDArray[Any]) -> None:
+        """Learn; arguments were checked."""
+
+    @abstractmethod
+    def predict_proba(self, clips: ClipSet) -> NDArray[np.float64]:
+        """Return level probabilities, shape (n, highest training level + 1)."""
+
+    def predict(self, clips: ClipSet) -> NDArray[np.float64]:
+        """Return the intensity of each clip, shape (n,): the expected level (decision D15)."""
+        expected: NDArray[np.float64] = self.predict_proba(clips) @ np.arange(self.n_levels_)
+        return expected
+
+
+@dataclass
+class IntensityRegressor(SupervisedEstimator):
+    """A system whose answer is a number for each clip.
+
+    It is kept within the scale by `bounded` and becomes a distribution of that mean by `tilted`; both are this suite's,
+    so that regressions and classifiers are judged by the same metrics. AUC depends on the order of the numbers only.
+    """
+
+    def fit(self, clips: ClipSet, levels: NDArray[np.int64], groups: NDArray[Any]) -> IntensityRegressor:
+        """Learn from labelled clips; see `SupervisedEstimator.fit`."""
+        super().fit(clips, levels, groups)
+        self.frequencies_ = level_frequencies(np.asarray(levels, dtype=np.int64))
+        return self
+
+    @abstractmethod
+    def _intensity(self, clips: ClipSet) -> NDArray[np.float64]:
+        """Return the predicted level of each clip, shape (n,), not bounded."""
+
+    def predict(self, clips: ClipSet) -> NDArray[np.float64]:
+        """Return the intensity of each clip, shape (n,), between 0 and the highest training level."""
+        return bounded(self._intensity(clips), self.n_levels_ - 1)
+
+    def predict_proba(self, clips: ClipSet) -> NDArray[np.float64]:
+        """Return level probabilities, shape (n, highest training level + 1), whose mean is the intensity."""
+        return tilted(self.frequencies_, self.predict(clips))
