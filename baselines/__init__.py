@@ -27,8 +27,9 @@ class Method:
     label : str
         What readers see.
     kind : {"self-supervised", "supervised", "reference"}
-        Self-supervised methods load a `repro.learning.pretext.PretextTask`, the others a `baselines.supervised`
-        estimator.
+        Self-supervised methods load a `repro.learning.pretext.PretextTask`, supervised ones a
+        `baselines.supervised.estimator.SupervisedEstimator`; references have its ``fit``, ``predict`` and
+        ``predict_proba``, too, but take the images of clips.
     citation : str
     tables : tuple of str
         Tables of the paper in which it has a row.
@@ -101,6 +102,94 @@ METHODS: Mapping[str, Method] = _registry(
         "Tavakolian, Bordallo Lopez and Liu 2020",
         ("table2", "table3", "table4", "table6", "table7"),
         "repro.siamese.pretext:SiamesePretext",
+    ),
+    Method(
+        "rvr",
+        "RVR",
+        "supervised",
+        "Kaltwang, Rudovic and Pantic 2012",
+        ("table6",),
+        "baselines.supervised.rvr:RVR",
+    ),
+    Method(
+        "hot",
+        "HoT",
+        "supervised",
+        "Florea, Florea and Vertan 2014",
+        ("table6",),
+        "baselines.supervised.hot:HoT",
+    ),
+    Method(
+        "osvr",
+        "OSVR",
+        "supervised",
+        "Zhao, Gan, Wang and Ji 2016",
+        ("table6",),
+        "baselines.supervised.osvr:OSVR",
+    ),
+    Method(
+        "rcnn",
+        "RCNN",
+        "supervised",
+        "Zhou, Hong, Su and Zhao 2016",
+        ("table6",),
+        "baselines.supervised.rcnn:RCNN",
+    ),
+    Method(
+        "lstm",
+        "LSTM",
+        "supervised",
+        "Rodriguez, Cucurull, Gonzàlez, Gonfaus, Nasrollahi, Moeslund and Roca 2017",
+        ("table6",),
+        "baselines.supervised.lstm:LSTM",
+    ),
+    Method(
+        "head_movement",
+        "Head-movement",
+        "supervised",
+        "Walter et al. 2013",
+        ("table7",),
+        "baselines.supervised.head_movement:HeadMovement",
+    ),
+    Method(
+        "time_windows",
+        "Time-windows",
+        "supervised",
+        "Walter et al. 2013",
+        ("table7",),
+        "baselines.supervised.time_windows:TimeWindows",
+    ),
+    Method(
+        "lbp_top",
+        "LBP",
+        "supervised",
+        "Yang, Tong, Bordallo López, Boutellaa, Peng, Feng and Hadid 2016",
+        ("table7",),
+        "baselines.supervised.lbp_top:LBPTopSVM",
+    ),
+    Method(
+        "bsif_top",
+        "BSIF",
+        "supervised",
+        "Yang, Tong, Bordallo López, Boutellaa, Peng, Feng and Hadid 2016",
+        ("table7",),
+        "baselines.supervised.bsif_top:BSIFTopSVM",
+    ),
+    Method(
+        "fad",
+        "FAD set",
+        "supervised",
+        "Werner, Al-Hamadi, Limbrecht-Ecklundt, Walter, Gruss and Traue 2017",
+        ("table7",),
+        "baselines.supervised.fad:FAD",
+    ),
+    Method(
+        "scn",
+        "SCN",
+        "supervised",
+        "Tavakolian and Hadid 2019",
+        ("table6", "table7"),
+        "baselines.supervised.scn:SCN",
     ),
     Method(
         "pixels",

@@ -13,7 +13,7 @@ from repro.suite.command import COMPLETE, INTERRUPTED, add_options, run
 
 __all__ = ["EXPERIMENTS", "main"]
 
-EXPERIMENTS = ("table1", "table4", "self_supervised", "label_efficiency", "head_motion")
+EXPERIMENTS = ("table1", "table4", "self_supervised", "label_efficiency", "baselines", "head_motion")
 """Modules that declare a ``TABLE``, in the paper's order; one that is not of cells brings a ``run(options)``."""
 
 

@@ -1,6 +1,9 @@
 """Benchmarks run on request only: ``python -m pytest --benchmark-only``."""
 
+import importlib.util
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,3 +15,32 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def pytest_configure(config):
     if not config.getoption("benchmark_only"):
         config.option.benchmark_skip = True
+
+
+def _drawn_faces():
+    """Load the module of drawn faces at the first need; it imports torch."""
+    if "drawn_faces" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("drawn_faces", Path(__file__).with_name("drawn_faces.py"))
+        sys.modules["drawn_faces"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["drawn_faces"])
+    return sys.modules["drawn_faces"]
+
+
+@pytest.fixture(scope="session")
+def drawn():
+    """Clips of drawn faces, levels and groups, see `drawn_clips`; each set is made once and keeps its features."""
+    made = {}
+
+    def make(kind="RGB", **options):
+        key = (kind, *sorted(options.items()))
+        if key not in made:
+            made[key] = _drawn_faces().drawn_clips(kind, **options)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def drawn_sequences():
+    """Return one clip of each level 0..3 of one drawn face."""
+    return _drawn_faces().drawn_sequences

@@ -212,7 +212,12 @@ def _print_plan(table: Table, plan: Plan, store: Store, left: Sequence[str]) -> 
     _print(f"{table.name}: {done}/{total} cells are there; left to do: {', '.join(parts) or 'nothing'}")
 
 
-_KINDS = {"input": "subjects to encode", "pretext": "pretext networks", "cell": "cells"}
+_KINDS = {
+    "input": "subjects to encode",
+    "features": "subjects to describe",
+    "pretext": "pretext networks",
+    "cell": "cells",
+}
 
 
 def _finish(

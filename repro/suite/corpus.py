@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from repro.data.clips import Source, cut
 from repro.data.encoding import InputSpec
@@ -17,11 +19,15 @@ from repro.learning.seeds import seed_from
 from repro.suite.spec import Clips
 from repro.suite.store import hash_of
 
-__all__ = ["Corpus", "NotPossible"]
+__all__ = ["Corpus", "NotApplicable", "NotPossible"]
 
 
 class NotPossible(ValueError):
-    """A row cannot be computed on this data; the table says why."""
+    """A row cannot be computed on this data; the table says why and is not complete."""
+
+
+class NotApplicable(NotPossible):
+    """A method is not defined on this input or data; the table says why, and nothing is missing from it."""
 
 
 class Corpus:
@@ -85,6 +91,19 @@ class Corpus:
             found = [f"{self.dataset.name}, {material.name} of {spec.kind}: {warning.message}" for warning in told]
             self.remarks = list(dict.fromkeys([*self.remarks, *found]))
         return self._cut[key]
+
+    @cached_property
+    def has_landmarks(self) -> bool:
+        """Whether the dataset has facial landmarks of some video."""
+        return self.dataset.records[0].landmarks() is not None
+
+    @cached_property
+    def frame_levels(self) -> Mapping[str, NDArray[np.int64]] | None:
+        """Level of each frame of each labelled clip, under the clip's name; None where labels are of whole videos."""
+        records = {record.video: record for record in self.dataset.records}
+        if all((record.levels == record.levels[:1]).all() for record in records.values()):
+            return None
+        return {clip.id: records[clip.video].levels[clip.start : clip.stop] for clip in self.labelled}
 
     @property
     def subjects(self) -> np.ndarray:

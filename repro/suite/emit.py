@@ -43,8 +43,8 @@ def emit(
     data : {"simulated", "licensed"}
     provenance : mapping
         Written as JSON.
-    reasons : mapping of row to str
-        Why rows could not be computed; told below the table.
+    reasons : mapping of str to str
+        Why rows, or rows on one input, could not be computed; told below the table.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def _notes(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
     missing = frame[frame.cells_done < frame.cells_total]
     if len(missing):
         notes.append(f"INCOMPLETE: {missing.row.nunique()} of {frame.row.nunique()} rows lack cells (marked *).")
-    notes += [f"{row}: cannot be computed on this data, as {reason}." for row, reason in reasons.items()]
+    notes += [f"{place}: cannot be computed, as {reason}." for place, reason in reasons.items()]
     return notes
 
 
@@ -141,13 +141,13 @@ def _sheet(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
 
 def _number(macro: str, number: Any, metric: str, best: bool) -> sheet.Number:
     """Round a number of the tidy frame and its interval."""
-    value = format_number(number.value, metric)
+    value = format_number(number.value, metric) if number.cells_total else "N/A"
     low, high = (format_number(bound, metric) for bound in (number.ci_low, number.ci_high))
     complete = number.cells_done == number.cells_total
     return sheet.Number(
         macro,
         value,
-        interval="" if value == "–" else f"[{low}, {high}]",
+        interval="" if value in ("–", "N/A") else f"[{low}, {high}]",
         best=best,
         lacking="" if complete else f"{number.cells_done}/{number.cells_total}",
     )

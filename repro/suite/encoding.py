@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from repro.data.clips import Clip
 from repro.data.encoding import InputSpec
+from repro.data.feature_files import read_feature_notes
 from repro.data.inputs import read_notes
 from repro.data.material import Material
 from repro.suite import tasks
@@ -90,7 +91,7 @@ def faces_found(made: Iterable[Task], corpus: Corpus, store: Store) -> dict[str,
     Parameters
     ----------
     made : iterable of Task
-        Those of a plan; others than of `encoding_tasks` are passed over.
+        Those of a plan; others than of `encoding_tasks` and `repro.suite.supervised` are passed over.
     corpus : Corpus
         The dataset. Videos whose subject is not encoded yet, or has no image, do not count.
     store : Store
@@ -104,9 +105,13 @@ def faces_found(made: Iterable[Task], corpus: Corpus, store: Store) -> dict[str,
     records = {id(record) for record in corpus.dataset.records}  # names recur in other simulations of the dataset
     found: set[tuple[str, str]] = set()
     for task in made:
-        if task.kind == "input" and id(task.arguments["work"][0][0]) in records:
+        if task.kind not in ("input", "features") or id(task.arguments["work"][0][0]) not in records:
+            continue
+        if task.kind == "input":
             folder = store.input_folder(task.arguments["key"])
             found.update(read_notes(folder).faces.items() if folder.is_dir() else ())
+        for file in map(store.feature_file, task.arguments.get("wanted", ())):
+            found.update(read_feature_notes(file).faces.items() if file.is_file() else ())
     return dict(sorted(Counter(method for _, method in found).items()))
 
 

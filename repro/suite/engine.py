@@ -52,7 +52,7 @@ class Task:
     id : str
         Unique; other tasks require it by this name.
     kind : str
-        "simulate", "input", "pretext" or "cell"; groups tasks in the estimate of the time left.
+        "simulate", "input", "features", "pretext" or "cell"; groups tasks in the estimate of the time left.
     label : str
         What the progress bar shows.
     cost : float

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["efficiency_plot", "methods_plot", "motion_plot", "share_plot"]
+__all__ = ["efficiency_plot", "methods_plot", "motion_plot", "share_plot", "systems_plot"]
 
 _WIDTH, _HEIGHT = 190 / 25.4, 75 / 25.4
 """Inches: the full width of a two-column journal page."""
@@ -133,6 +133,59 @@ def methods_plot(frame: pd.DataFrame) -> Figure:
     _legend(figure, axes.flat)
     _say_simulated(figure, frame)
     return figure
+
+
+def systems_plot(frame: pd.DataFrame) -> Figure:
+    """Draw a panel for each dataset and metric, a line for each system, inputs beside each other.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Tidy rows of systems, in the order of the page; rows read ``SYSTEM, DATASET`` and columns ``INPUT METRIC``.
+
+    Returns
+    -------
+    Figure
+        190 mm wide, with 95 % intervals; where a system is not applicable there is no mark.
+    """
+    from matplotlib import pyplot
+
+    main = frame[(frame["aggregate"] == "subject_mean") & frame.metric.isin(_OF_SYSTEMS)]
+    parts = main.row.str.rpartition(", ")
+    main = main.assign(system=parts[0], dataset=parts[2], input=main.column.str.partition(" ")[0])
+    datasets, inputs, systems = (list(dict.fromkeys(main[name])) for name in ("dataset", "input", "system"))
+    height = (20 + len(datasets) * (12 + 5 * len(systems))) / 25.4
+    figure, axes = pyplot.subplots(
+        len(datasets), len(_OF_SYSTEMS), figsize=(_WIDTH, height), sharey=True, sharex="col", squeeze=False
+    )
+    for line_of_panels, dataset in zip(axes, datasets, strict=True):
+        for axis, metric in zip(line_of_panels, _OF_SYSTEMS, strict=True):
+            part = main[(main.metric == metric) & (main.dataset == dataset)]
+            _draw_systems(axis, part, systems, inputs)
+            axis.set_xlabel(METRICS[metric].label if dataset == datasets[-1] else "")
+        line_of_panels[0].set_title(dataset, loc="left")
+    axes[0][0].set_yticks(range(len(systems)), systems)
+    axes[0][0].set_ylim(len(systems) - 0.5, -0.5)
+    _legend(figure, axes.flat)
+    _say_simulated(figure, frame)
+    return figure
+
+
+_OF_SYSTEMS = ("auc_binary", "mse", "pcc")
+"""Metrics that are drawn of supervised systems."""
+
+
+def _draw_systems(axis: Axes, part: pd.DataFrame, systems: list[str], inputs: list[str]) -> None:
+    """Draw one metric on one dataset."""
+    for place, kind in enumerate(inputs):
+        values = part[part.input == kind].set_index("system").loc[systems]
+        y = [i + 0.25 * (place - (len(inputs) - 1) / 2) for i in range(len(systems))]
+        errors = [values.value - values.ci_low, values.ci_high - values.value]
+        axis.errorbar(values.value, y, xerr=errors, linestyle="", label=kind)
+    chance = METRICS[part.metric.iloc[0]].chance
+    if chance is not None:
+        axis.axvline(chance, color="0.6", linestyle=(0, (1, 1)), marker="", linewidth=0.8, label="chance")
+    axis.grid(axis="y", color="0.92", linewidth=0.6)
 
 
 def efficiency_plot(frame: pd.DataFrame) -> Figure:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from repro import __version__
+from repro.data.feature_files import read_feature_notes
 from repro.suite.corpus import Corpus
 from repro.suite.encoding import faces_found
 from repro.suite.engine import available_cores
@@ -24,7 +25,10 @@ from repro.suite.work import Plan
 
 __all__ = ["circumstances", "environment", "provenance"]
 
-_PACKAGES = ("torch", "torchvision", "numpy", "numba", "scipy", "opencv-contrib-python-headless", "pandas", "datasets")
+_PACKAGES = (
+    "torch", "torchvision", "numpy", "numba", "scipy", "scikit-learn", "scikit-image", "opencv-contrib-python-headless",
+    "pandas", "datasets",
+)  # fmt: skip
 
 
 def provenance(
@@ -43,9 +47,9 @@ def provenance(
     -------
     dict
         ``command``, ``versions``, ``commit``, ``hardware``, ``scale`` with every decision's value, ``data`` with
-        fingerprints and the ledger of what was left out, ``pretext`` with the keys of each
-        row's networks, ``networks`` with the history of each, ``checks``,
-        ``seconds`` of this command and of the stored cells and networks when they were computed.
+        fingerprints and the ledger of what was left out, ``pretext`` with the keys of each row's networks, ``networks``
+        with the history of each, ``cost`` of a cell of each row and of each kind of features, ``checks``, ``seconds``
+        of this command and of the stored cells and networks when they were computed.
     """
     return {
         **circumstances(table.name, options),
@@ -61,10 +65,12 @@ def provenance(
                 "methods": {name: asdict(tuning) for name, tuning in scale.pretext.methods.items()},
             },
             "fine_tuning": asdict(scale.fine_tuning),
+            "supervised": {name: dict(options) for name, options in scale.supervised.items()},
         },
         "data": {name: _data(corpus, plan, store) for name, corpus in corpora.items()},
         "pretext": {row: list(keys) for row, keys in plan.artifacts.items()},
         "networks": {key: _history(store, key) for key in dict.fromkeys(chain.from_iterable(plan.artifacts.values()))},
+        "cost": {"cells": _cost_of_cells(plan, store), "features": _cost_of_features(plan, store)},
         "checks": list(checks),
         "seconds": {"this command": round(seconds, 1), **_seconds(plan, store)},
     }
@@ -87,6 +93,44 @@ def environment() -> dict[str, Any]:
         "commit": _commit(),
         "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": available_cores()},
     }
+
+
+def _cost_of_cells(plan: Plan, store: Store) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Return, for each row and input, mean seconds of a cell on one core and the highest peak memory of one in MiB.
+
+    Of supervised systems the peak is what a cell took beyond what its process held before; of networks, the process's.
+    """
+    runs: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for cell in plan.cells:
+        if cell.key and store.has(cell.key):
+            runs.setdefault(cell.row, {}).setdefault(cell.input, []).append(store.read(cell.key)[0]["run"])
+    return {row: {kind: _cost(found) for kind, found in kinds.items()} for row, kinds in runs.items()}
+
+
+def _cost(runs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    peaks = [run["peak_bytes"] for run in runs if run.get("peak_bytes") is not None]
+    return {
+        "seconds": round(sum(run["seconds"] for run in runs) / len(runs), 2),
+        "peak_mib": round(max(peaks) / 2**20, 1) if peaks else None,
+    }
+
+
+def _cost_of_features(plan: Plan, store: Store) -> dict[str, dict[str, float]]:
+    """Return clips and seconds on one core of each extractor and kind of picture, without decoding and alignment."""
+    sums: dict[str, dict[str, float]] = {}
+    for task in plan.tasks:
+        if task.kind != "features":
+            continue
+        for key, extractor in task.arguments["wanted"].items():
+            file = store.feature_file(key)
+            if file.is_file():
+                notes = read_feature_notes(file)
+                own = sums.setdefault(
+                    f"{extractor.name} of {task.arguments['spec'].kind}", {"clips": 0, "seconds": 0.0}
+                )
+                own["clips"] += len(notes.ids)
+                own["seconds"] = round(own["seconds"] + notes.seconds, 3)
+    return sums
 
 
 def _seconds(plan: Plan, store: Store) -> dict[str, float]:

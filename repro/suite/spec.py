@@ -116,7 +116,7 @@ class Row:
     probed : bool
         The network stays as the pretext left it, or random without one, and a linear probe is fitted to its features.
     task : tuple of (str, Any)
-        Hyper-parameters of the pretext task that differ from the scale's.
+        Hyper-parameters of the pretext task, or of the supervised system, that differ from the scale's.
     versus : str
         Label of the row that this one is compared with, subject by subject; "" for none.
     scales : tuple of str
@@ -314,7 +314,11 @@ class PretextRun:
 
 @dataclass(frozen=True)
 class Scale:
-    """Everything that differs between a quick look and the paper's protocol."""
+    """Everything that differs between a quick look and the paper's protocol.
+
+    Hyper-parameters of supervised systems that differ from their defaults, which are those of their papers, stand in
+    ``supervised`` under the systems' names.
+    """
 
     name: str
     simulated: Mapping[str, Simulated]
@@ -324,3 +328,4 @@ class Scale:
     pretext: PretextRun
     fine_tuning: FineTuning
     note: str
+    supervised: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

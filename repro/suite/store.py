@@ -5,6 +5,7 @@ Layout under the store's root::
     <kk>/<key>/result.json + predictions.npz          one cell (kk: the key's first two characters)
     artifacts/<kk>/<key>/network.safetensors + history.json    one pretext network
     inputs/<kk>/<key>/                                 one subject's encoded clips
+    features/<kk>/<key>.safetensors                    what one extractor computed of one subject's clips
     data/                                              simulated datasets
     damaged/                                           what did not pass its checks, set aside
 
@@ -127,6 +128,10 @@ class Store:
     def input_folder(self, key: str) -> Path:
         """Folder of one subject's encoded clips."""
         return self.root / "inputs" / key[:2] / key
+
+    def feature_file(self, key: str) -> Path:
+        """File of what one extractor computed of one subject's clips."""
+        return self.root / "features" / key[:2] / f"{key}.safetensors"
 
     @property
     def data_folder(self) -> Path:

@@ -52,7 +52,7 @@ def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) ->
     -------
     frame : DataFrame with the columns `COLUMNS`
         A number over an incomplete set of cells is computed from those that are there, and ``cells_done`` is below
-        ``cells_total``.
+        ``cells_total``, which is 0 where a method is not applicable.
     damaged : list of str
         Entries that failed their check; they were set aside and count as missing.
     """
@@ -62,7 +62,7 @@ def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) ->
     rows: list[dict[str, Any]] = []
     for row in table.rows:
         for column in table.columns:
-            cells = [c for c in plan.cells if c.row == row.label and c.input == column.input]
+            cells = [c for c in plan.cells if c.row == row.label and c.input == column.input and c.applicable]
             done = [available[c.key] for c in cells if c.key in available]
             if column.metric in PRETEXT_METRICS:
                 estimates = {MAIN: pretext_estimate(store, plan.artifacts.get(row.label, ()), column)}

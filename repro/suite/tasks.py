@@ -9,20 +9,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from baselines.supervised.estimator import SupervisedEstimator
+from repro.data.clips import Clip
 from repro.data.encoding import InputSpec
+from repro.data.feature_files import read_features, write_features
+from repro.data.features import ClipSet, Extractor, Moments
 from repro.data.inputs import InputSet, read_inputs, write_shard
 from repro.data.material import Material
+from repro.data.schema import VideoRecord
 from repro.data.stored_images import StoredImages
 from repro.learning.finetune import FineTuning, fine_tune, predict, pretrained
 from repro.learning.pretext import BackboneSpec, PretextPool, PretextTask, Report, train_pretext
 from repro.learning.probe import LinearProbe, features
 from repro.learning.schedule import Schedule
 from repro.learning.seeds import seed_from
+from repro.memory import PeakMemory
 from repro.suite.store import CellPredictions, Store
 
-__all__ = ["encode_subject", "fit_reference", "pretrain", "train_cell"]
+__all__ = ["encode_subject", "extract_subject", "fit_reference", "fit_supervised", "pretrain", "train_cell"]
 
 
 IN_MEMORY = 1 << 30
@@ -38,6 +45,18 @@ def encode_subject(
 ) -> None:
     """Encode one subject's clips into the input cache."""
     write_shard(Store(store).input_folder(key), work, spec, material, report)
+
+
+def extract_subject(
+    store: str,
+    work: Sequence[tuple[VideoRecord, Sequence[Clip]]],
+    spec: InputSpec,
+    wanted: Mapping[str, Extractor],
+    report: Report = _nothing,
+) -> None:
+    """Compute features of one subject's clips, each under its key."""
+    place = Store(store)
+    write_features(work, spec, {extractor: place.feature_file(key) for key, extractor in wanted.items()}, report)
 
 
 def _load(store: Store, keys: Sequence[str]) -> InputSet:
@@ -187,18 +206,101 @@ def fit_reference(
     _write(place, key, description, test, scores, fold, repetition, begin)
 
 
-def _split(
-    inputs: InputSet, train_subjects: Sequence[str], labelled: Sequence[str] | None
-) -> tuple[InputSet, InputSet]:
-    """Return the training subjects' clips whose labels are known (None: all), and the clips of the others."""
-    trained = np.isin(inputs.subjects, train_subjects)
+def fit_supervised(
+    store: str,
+    key: str,
+    description: Mapping[str, Any],
+    features: Mapping[Extractor, Sequence[str]],
+    clips: Sequence[Clip],
+    frame_levels: Mapping[str, NDArray[np.int64]] | None,
+    train_subjects: Sequence[str],
+    n_levels: int,
+    estimator: SupervisedEstimator,
+    shuffled: bool,
+    labelled: Sequence[str] | None,
+    fold: int,
+    repetition: int,
+    seed: int,
+    device: str,
+    report: Report = _nothing,
+) -> None:
+    """Fit a supervised system to the training subjects' clips and store what it predicts for the others'."""
+    place = Store(store)
+    begin = time.monotonic()
+    with PeakMemory() as memory:
+        made, known = _features(place, features, clips)
+        train, test = _sides(np.array([clip.subject for clip in known]), train_subjects)
+        if labelled is not None:
+            train = train[np.isin([known[i].id for i in train], labelled)]
+        levels = np.array([known[i].level for i in train])
+        of_frames = None if frame_levels is None else [frame_levels[known[i].id] for i in train]
+        if shuffled:
+            levels = np.random.default_rng(seed_from("shuffled labels", seed)).permutation(levels)
+            of_frames = None
+        training, tested = _clip_set(made, known, train, of_frames), _clip_set(made, known, test)
+        estimator.run_with(seed=seed, device=device, report=report).fit(training, levels, training.subjects)
+        scores = np.zeros((len(test), n_levels), np.float32)
+        scores[:, : estimator.n_levels_] = estimator.predict_proba(tested)
+    truth = np.array([known[i].level for i in test])
+    predictions = CellPredictions(tested.ids, tested.subjects, truth, scores, fold, repetition)
+    run_as = {**_circumstances(begin), "peak_bytes": memory.bytes}
+    place.write(key, predictions, {"description": description, "run": run_as})
+
+
+def _features(
+    store: Store, features: Mapping[Extractor, Sequence[str]], clips: Sequence[Clip]
+) -> tuple[dict[Extractor, Moments], list[Clip]]:
+    """Read what each extractor computed, and the clips that it was computed of."""
+    found = {e: read_features([store.feature_file(key) for key in keys]) for e, keys in features.items()}
+    by_id = {clip.id: clip for clip in clips}
+    if not found:
+        return {}, list(clips)
+    ids = next(iter(found.values())).notes.ids
+    for extractor, file in found.items():
+        if file.notes.ids != ids:
+            raise ValueError(
+                f"features {extractor.name} are of other clips than those beside them; remove the store's "
+                "folder features and run again"
+            )
+    return {extractor: file.moments for extractor, file in found.items()}, [by_id[name] for name in ids]
+
+
+def _clip_set(
+    made: Mapping[Extractor, Moments],
+    clips: Sequence[Clip],
+    index: NDArray[np.intp],
+    frame_levels: Sequence[NDArray[np.int64]] | None = None,
+) -> ClipSet:
+    """Return some clips with nothing but their own features."""
+    own = {extractor: moments.select(index) for extractor, moments in made.items()}
+    return ClipSet([clips[i].id for i in index], [clips[i].subject for i in index], own.__getitem__, frame_levels)
+
+
+def _sides(subjects: NDArray[np.str_], train_subjects: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return which clips show training subjects, and which do not.
+
+    Raises
+    ------
+    ValueError
+        If there is none of either.
+    """
+    trained = np.isin(subjects, train_subjects)
     if trained.all() or not trained.any():
         raise ValueError(
             f"{trained.sum()} of {len(trained)} clips belong to training subjects, so one side of the fold is empty; "
             "use fewer folds or more subjects"
         )
-    known = trained if labelled is None else trained & np.isin(inputs.ids, labelled)
-    return inputs.select(np.flatnonzero(known)), inputs.select(np.flatnonzero(~trained))
+    return np.flatnonzero(trained), np.flatnonzero(~trained)
+
+
+def _split(
+    inputs: InputSet, train_subjects: Sequence[str], labelled: Sequence[str] | None
+) -> tuple[InputSet, InputSet]:
+    """Return the training subjects' clips whose labels are known (None: all), and the clips of the others."""
+    train, test = _sides(inputs.subjects, train_subjects)
+    if labelled is not None:
+        train = train[np.isin(inputs.ids[train], labelled)]
+    return inputs.select(train), inputs.select(test)
 
 
 def _write(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from baselines import METHODS
 from repro.data.encoding import InputSpec
@@ -12,19 +12,20 @@ from repro.data.schema import Exclusion
 from repro.learning.protocols import Split, few_labels
 from repro.learning.seeds import seed_from
 from repro.suite import tasks
-from repro.suite.corpus import Corpus, NotPossible
+from repro.suite.corpus import Corpus, NotApplicable, NotPossible
 from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Task
 from repro.suite.pretraining import plan_pretext
 from repro.suite.spec import Row, Scale, Share, Table
 from repro.suite.store import Store, hash_of
+from repro.suite.supervised import FeatureTasks, check_applicable
 
 __all__ = ["Cell", "Plan", "build_plan", "expected_cells"]
 
 _VERSION = 1
 """Of the work between data and predictions; raised when the same description would give other numbers."""
 
-_COST = {"training image": 0.0045, "probe": 2.5}
+_COST = {"training image": 0.0045, "probe": 2.5, "supervised": 15.0}
 """Rough seconds on one core at the quick scale; they only weigh the progress bar."""
 
 
@@ -32,7 +33,8 @@ _COST = {"training image": 0.0045, "probe": 2.5}
 class Cell:
     """One stored prediction: a row's method on one input, one fold, one repetition.
 
-    ``reason`` tells why it cannot be computed on this data; the key is then empty.
+    ``reason`` tells why it cannot be computed on this data; the key is then empty. If it is not ``applicable``, nothing
+    is missing for that.
     """
 
     row: str
@@ -41,6 +43,7 @@ class Cell:
     repetition: int
     key: str
     reason: str = ""
+    applicable: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,16 @@ class Plan:
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Why a row's cells cannot all be computed, for the rows for which that is so."""
-        return {cell.row: cell.reason for cell in reversed(self.cells) if cell.reason}
+        """Why cells cannot be computed, for each row, or row and input, for which that is so."""
+        inputs: dict[str, set[str]] = {}
+        for cell in self.cells:
+            inputs.setdefault(cell.row, set()).add(cell.input)
+        without = {(cell.row, cell.input): cell.reason for cell in reversed(self.cells) if cell.reason}
+        found: dict[str, str] = {}
+        for (row, kind), reason in reversed(without.items()):
+            everywhere = all(without.get((row, other)) == reason for other in inputs[row])
+            found[row if everywhere else f"{row} on {kind}"] = reason
+        return found
 
     def remaining(self, store: Store, *, shard: tuple[int, int] = (1, 1), always: bool = False) -> list[Task]:
         """Return the tasks whose files are missing and that a missing cell needs, in an order that can be run.
@@ -80,7 +91,8 @@ class Plan:
         stack = [f"cell-{key}" for key in wanted]
         while stack:
             task = by_id[stack.pop()]
-            if task.id not in needed and (always and task.kind != "input" or not _is_done(task, store)):
+            again = always and task.kind not in ("input", "features")
+            if task.id not in needed and (again or not _is_done(task, store)):
                 needed[task.id] = task
                 stack.extend(task.requires)
         return [task for task in self.tasks if task.id in needed]
@@ -90,7 +102,19 @@ def _is_done(task: Task, store: Store) -> bool:
     key = task.id.partition("-")[2]
     if task.kind == "input":
         return store.input_folder(key).is_dir()
+    if task.kind == "features":
+        return all(store.feature_file(wanted).is_file() for wanted in task.arguments["wanted"])
     return store.has_artifact(key) if task.kind == "pretext" else store.has(key)
+
+
+class _Filler(NamedTuple):
+    """How a cell is filled: a task's function, what it is given, what of it enters the key, what comes before it."""
+
+    function: Callable[..., None]
+    arguments: Mapping[str, Any]
+    described: Mapping[str, Any]
+    requires: tuple[str, ...]
+    cost: float
 
 
 def expected_cells(table: Table, scale: Scale, repetitions: int) -> int:
@@ -129,6 +153,7 @@ class _Planner:
     def __init__(self, table: Table, scale: Scale, corpora: Mapping[str, Corpus], store: str, device: str) -> None:
         self.table, self.scale, self.corpora, self.store, self.device = table, scale, corpora, store, device
         self.inputs: dict[str, Task] = {}
+        self.features = FeatureTasks(store)
         self.pretexts: dict[str, Task] = {}
         self.fillers: dict[str, Task] = {}
         self.artifacts: dict[str, list[str]] = {}
@@ -146,20 +171,31 @@ class _Planner:
                         try:
                             cells.append(Cell(*place, self._cell(row, corpus, spec, split, repetition)))
                         except NotPossible as error:
-                            cells.append(Cell(*place, "", str(error)))
+                            applicable = not isinstance(error, NotApplicable)
+                            cells.append(Cell(*place, "", str(error), applicable))
         return Plan(
             tuple(cells),
-            (*self.inputs.values(), *self.pretexts.values(), *self.fillers.values()),
+            (
+                *self.inputs.values(),
+                *self.features.tasks().values(),
+                *self.pretexts.values(),
+                *self.fillers.values(),
+            ),
             {name: corpus.excluded for name, corpus in self.corpora.items()},
             {row: tuple(dict.fromkeys(keys)) for row, keys in self.artifacts.items()},
         )
 
     def _cell(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> str:
         """Add one cell's tasks and return its key."""
-        settings = self.scale.fine_tuning
         train_subjects = sorted(set(corpus.subjects[split.train]))
-        seed = seed_from("cell", corpus.dataset.name, split.fold, repetition)
-        shards = self._shards(corpus, spec)
+        chosen = self._labelled(row, corpus, split, repetition)
+        kind = METHODS[row.method].kind if row.method in METHODS else ""
+        make = self._network
+        if kind == "reference" or row.method == "pspi":
+            make = self._reference
+        elif kind == "supervised":
+            make = self._supervised
+        filler = make(row, corpus, spec, split, repetition)
         description: dict[str, Any] = {
             "version": _VERSION,
             "method": row.method,
@@ -168,53 +204,79 @@ class _Planner:
             "protocol": {"name": self.table.protocol, "train_subjects": train_subjects},
             "fold": split.fold,
             "seed": repetition,
+            **filler.described,
         }
-        chosen = self._labelled(row, corpus, split, repetition)
         description |= {} if chosen is None else {"labelled": chosen}
-        common = {
-            "labelled": chosen,
+        key = hash_of(description)
+        arguments = {
             "store": self.store,
-            "shards": tuple(shards),
+            "key": key,
+            "description": description,
+            "labelled": chosen,
             "train_subjects": train_subjects,
             "n_levels": corpus.dataset.n_levels,
             "fold": split.fold,
             "repetition": repetition,
+            **filler.arguments,
         }
-        requires = [f"input-{key}" for key in shards]
         label = f"{row.label}, fold {split.fold + 1}"
-        if row.method == "pspi" or (row.method in METHODS and METHODS[row.method].kind == "reference"):
-            arguments = {**common, **self._reference(row, corpus)}
-            function, cost = tasks.fit_reference, 0.2
-        else:
-            description["fine_tuning"] = asdict(settings)
-            description["shuffled"] = row.shuffled
-            description |= {"probed": True} if row.probed else {}
-            pretext = None
-            if row.pretext:
-                pretext = self._pretext(row, spec, train_subjects, repetition)
-                description["pretext"] = pretext
-                requires.append(f"pretext-{pretext}")
-                self.artifacts.setdefault(row.label, []).append(pretext)
-            arguments = {
-                **common,
-                "settings": settings,
-                "pretext": pretext,
-                "shuffled": row.shuffled,
-                "probed": row.probed,
-                "seed": seed,
-                "device": self.device,
-            }
-            function = tasks.train_cell  # type: ignore[assignment]
-            seen = max(
-                settings.schedule.epochs * (row.labels or len(split.train)),
-                settings.min_updates * settings.schedule.batch_size,
-            )
-            cost = _COST["probe"] if row.probed else seen * _COST["training image"]
-        key = hash_of(description)
-        arguments |= {"key": key, "description": description}
         on_gpu = arguments.get("device", "cpu") != "cpu"
-        self.fillers[key] = Task(f"cell-{key}", "cell", label, cost, function, arguments, tuple(requires), on_gpu)
+        self.fillers[key] = Task(
+            f"cell-{key}", "cell", label, filler.cost, filler.function, arguments, filler.requires, on_gpu
+        )
         return key
+
+    def _network(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> _Filler:
+        """Fine-tune or probe a network, after a pretext if the row has one."""
+        settings = self.scale.fine_tuning
+        shards = self._shards(corpus, spec)
+        requires = [f"input-{key}" for key in shards]
+        described = {"fine_tuning": asdict(settings), "shuffled": row.shuffled}
+        described |= {"probed": True} if row.probed else {}
+        pretext = None
+        if row.pretext:
+            train_subjects = sorted(set(corpus.subjects[split.train]))
+            pretext = self._pretext(row, spec, train_subjects, repetition)
+            described["pretext"] = pretext
+            requires.append(f"pretext-{pretext}")
+            self.artifacts.setdefault(row.label, []).append(pretext)
+        arguments = {
+            "shards": tuple(shards),
+            "settings": settings,
+            "pretext": pretext,
+            "shuffled": row.shuffled,
+            "probed": row.probed,
+            "seed": seed_from("cell", corpus.dataset.name, split.fold, repetition),
+            "device": self.device,
+        }
+        seen = max(
+            settings.schedule.epochs * (row.labels or len(split.train)),
+            settings.min_updates * settings.schedule.batch_size,
+        )
+        cost = _COST["probe"] if row.probed else seen * _COST["training image"]
+        return _Filler(tasks.train_cell, arguments, described, tuple(requires), cost)
+
+    def _supervised(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> _Filler:
+        """Fit a supervised system to features of the training subjects' clips."""
+        estimator = METHODS[row.method].load()(**{**self.scale.supervised.get(row.method, {}), **dict(row.task)})
+        check_applicable(estimator, corpus, spec)
+        extractors = estimator.extractors()
+        features, requires = self.features.add(corpus, spec, extractors)
+        arguments = {
+            "features": features,
+            "clips": corpus.labelled,
+            "frame_levels": corpus.frame_levels,
+            "estimator": estimator,
+            "shuffled": row.shuffled,
+            "seed": seed_from("cell", corpus.dataset.name, split.fold, repetition),
+            "device": self.device,
+        }
+        described = {
+            "system": estimator.describe(),
+            "features": [extractor.describe() for extractor in extractors],
+            "shuffled": row.shuffled,
+        }
+        return _Filler(tasks.fit_supervised, arguments, described, tuple(requires), _COST["supervised"])
 
     @staticmethod
     def _labelled(row: Row, corpus: Corpus, split: Split, repetition: int) -> list[str] | None:
@@ -235,16 +297,21 @@ class _Planner:
             raise NotPossible(str(error)) from error
         return [clips[i].id for i in chosen]
 
-    def _reference(self, row: Row, corpus: Corpus) -> dict[str, Any]:
-        """Arguments of a reference that needs no training of a network."""
+    def _reference(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> _Filler:
+        """Fit a reference that needs no training of a network."""
+        shards = self._shards(corpus, spec)
+        arguments: dict[str, Any] = {"shards": tuple(shards), "features": None}
         if row.method != "pspi":
-            return {"estimator": METHODS[row.method].load(), "features": None}
-        from baselines.supervised.mean import LevelGivenFeature
+            arguments["estimator"] = METHODS[row.method].load()
+        else:
+            from baselines.supervised.mean import LevelGivenFeature
 
-        features = corpus.pspi()
-        if features is None:
-            raise ValueError(f"{row.label!r} needs the true PSPI, which {corpus.dataset.name} on disk does not have")
-        return {"estimator": LevelGivenFeature, "features": features}
+            arguments |= {"estimator": LevelGivenFeature, "features": corpus.pspi()}
+            if arguments["features"] is None:
+                raise ValueError(
+                    f"{row.label!r} needs the true PSPI, which {corpus.dataset.name} on disk does not have"
+                )
+        return _Filler(tasks.fit_reference, arguments, {}, tuple(f"input-{key}" for key in shards), 0.2)
 
     def _pretext(self, row: Row, spec: InputSpec, train_subjects: Sequence[str], repetition: int) -> str:
         """Add a pretext network's tasks and return its key."""

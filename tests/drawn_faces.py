@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 import torch
 
 from repro.data.clips import cut
@@ -36,7 +35,7 @@ def face_points():
 
 @dataclass(frozen=True)
 class DrawnFace(VideoRecord):
-    """A face of a tone of its own that, in the middle of the video, lowers its brows and opens its mouth by its level."""
+    """A face of a tone of its own; in the middle of the video it lowers its brows and opens its mouth by its level."""
 
     level: int = 0
     marked: bool = True
@@ -92,31 +91,12 @@ def drawn_clips(kind="RGB", *, subjects=4, per_subject=6, levels=4, marked=True,
     )
 
 
-@pytest.fixture(scope="session")
-def drawn():
-    """`drawn_clips`, each set of clips made once; features that were computed are kept."""
-    made = {}
-
-    def make(kind="RGB", **options):
-        key = (kind, *sorted(options.items()))
-        if key not in made:
-            made[key] = drawn_clips(kind, **options)
-        return made[key]
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def drawn_sequences():
-    """Sequences themselves: one clip of each level 0..3 of one subject."""
-
-    def make(kind="RGB", marked=True):
-        spec = InputSpec(kind, size=SIZE, segment_length=6, flow="dis")
-        found = []
-        for level in range(4):
-            record = DrawnFace("s0", f"s0/v{level}", FRAMES, np.full(FRAMES, level), 25.0, level=level, marked=marked)
-            clips, _ = cut(Dataset("unbc", "nowhere", [record], content="0", n_levels=4), length=None)
-            found += face_sequences(record, clips, spec).sequences
-        return found
-
-    return make
+def drawn_sequences(kind="RGB", marked=True):
+    """Return one clip of each level 0..3 of one subject."""
+    spec = InputSpec(kind, size=SIZE, segment_length=6, flow="dis")
+    found = []
+    for level in range(4):
+        record = DrawnFace("s0", f"s0/v{level}", FRAMES, np.full(FRAMES, level), 25.0, level=level, marked=marked)
+        clips, _ = cut(Dataset("unbc", "nowhere", [record], content="0", n_levels=4), length=None)
+        found += face_sequences(record, clips, spec).sequences
+    return found
