@@ -21,7 +21,7 @@ from repro.learning.schedule import Schedule
 from repro.suite import histories
 
 ROOT = Path(__file__).resolve().parents[1]
-SECTION = (ROOT / "README.md").read_text().partition("## Add your own pretext method\n")[2].partition("\n## ")[0]
+SECTION = (ROOT / "README.md").read_text().partition("### A pretext task\n")[2].partition("\n## ")[0]
 (EXAMPLE,) = re.findall(r"```python\n(.*?)```", SECTION, re.S)
 (LINE,) = re.findall(r"```text\n(.*?)```", SECTION, re.S)
 

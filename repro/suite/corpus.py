@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from repro.data.clips import Source, cut
 from repro.data.encoding import InputSpec
+from repro.data.labelled import frame_levels
 from repro.data.material import Material
 from repro.data.schema import Dataset, Exclusion
 from repro.learning.protocols import Split, grouped_k_fold, leave_one_subject_out, share_of_videos
@@ -100,10 +101,8 @@ class Corpus:
     @cached_property
     def frame_levels(self) -> Mapping[str, NDArray[np.int64]] | None:
         """Level of each frame of each labelled clip, under the clip's name; None where labels are of whole videos."""
-        records = {record.video: record for record in self.dataset.records}
-        if all((record.levels == record.levels[:1]).all() for record in records.values()):
-            return None
-        return {clip.id: records[clip.video].levels[clip.start : clip.stop] for clip in self.labelled}
+        found = frame_levels(self.dataset, self.labelled)
+        return None if found is None else {clip.id: own for clip, own in zip(self.labelled, found, strict=True)}
 
     @property
     def subjects(self) -> np.ndarray:

@@ -51,6 +51,7 @@ def provenance(
         with the history of each, ``cost`` of a cell of each row and of each kind of features, ``checks``, ``seconds``
         of this command and of the stored cells and networks when they were computed.
     """
+    runs = {key: store.read(key)[0]["run"] for key in plan.keys if store.has(key)}
     return {
         **circumstances(table.name, options),
         "scale": {
@@ -70,9 +71,9 @@ def provenance(
         "data": {name: _data(corpus, plan, store) for name, corpus in corpora.items()},
         "pretext": {row: list(keys) for row, keys in plan.artifacts.items()},
         "networks": {key: _history(store, key) for key in dict.fromkeys(chain.from_iterable(plan.artifacts.values()))},
-        "cost": {"cells": _cost_of_cells(plan, store), "features": _cost_of_features(plan, store)},
+        "cost": {"cells": _cost_of_cells(plan, runs), "features": _cost_of_features(plan, store)},
         "checks": list(checks),
-        "seconds": {"this command": round(seconds, 1), **_seconds(plan, store)},
+        "seconds": {"this command": round(seconds, 1), **_seconds(plan, store, runs)},
     }
 
 
@@ -95,16 +96,16 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _cost_of_cells(plan: Plan, store: Store) -> dict[str, dict[str, dict[str, float | None]]]:
+def _cost_of_cells(plan: Plan, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float | None]]]:
     """Return, for each row and input, mean seconds of a cell on one core and the highest peak memory of one in MiB.
 
     Of supervised systems the peak is what a cell took beyond what its process held before; of networks, the process's.
     """
-    runs: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    found: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for cell in plan.cells:
-        if cell.key and store.has(cell.key):
-            runs.setdefault(cell.row, {}).setdefault(cell.input, []).append(store.read(cell.key)[0]["run"])
-    return {row: {kind: _cost(found) for kind, found in kinds.items()} for row, kinds in runs.items()}
+        if cell.key in runs:
+            found.setdefault(cell.row, {}).setdefault(cell.input, []).append(runs[cell.key])
+    return {row: {kind: _cost(own) for kind, own in kinds.items()} for row, kinds in found.items()}
 
 
 def _cost(runs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
@@ -133,14 +134,12 @@ def _cost_of_features(plan: Plan, store: Store) -> dict[str, dict[str, float]]:
     return sums
 
 
-def _seconds(plan: Plan, store: Store) -> dict[str, float]:
+def _seconds(plan: Plan, store: Store, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """Sum what the stored cells and networks took when they were computed, on one core each."""
     networks = dict.fromkeys(key for keys in plan.artifacts.values() for key in keys)
-    entries = {
-        "cells": [store.read(key)[0] for key in plan.keys if store.has(key)],
-        "pretext networks": [store.read_artifact(key)[0] for key in networks if store.has_artifact(key)],
-    }
-    return {kind: round(sum(entry["run"]["seconds"] for entry in found), 1) for kind, found in entries.items()}
+    trained = [store.read_artifact(key)[0]["run"] for key in networks if store.has_artifact(key)]
+    kinds = {"cells": list(runs.values()), "pretext networks": trained}
+    return {kind: round(sum(run["seconds"] for run in found), 1) for kind, found in kinds.items()}
 
 
 def _data(corpus: Corpus, plan: Plan, store: Store) -> dict[str, Any]:
