@@ -6,7 +6,7 @@ import math
 
 from repro.data.face_landmarks import FACE_CENTRE, FACE_SIDE
 
-__all__ = ["MARGIN", "REGIONS", "Region", "regions"]
+__all__ = ["MARGIN", "REGIONS", "Region", "eye_distance", "regions"]
 
 Region = tuple[slice, slice]
 """Rows and columns of a picture."""
@@ -28,6 +28,11 @@ REGIONS: dict[str, tuple[float, float, float, float]] = {
 """Left, top, right and bottom edge of each region, on the scale of `repro.data.face_landmarks.CANONICAL`: distances
 between the eyes, from the point midway between these, y down. Left is left in the picture. They overlap, and leave room
 for faces whose brows and mouth lie elsewhere than the canonical face's."""
+
+
+def eye_distance(size: int) -> float:
+    """Return the distance between the eyes in pixels, in the picture of a face of `size` x `size` pixels."""
+    return size / (FACE_SIDE * (1 + 2 * MARGIN))
 
 
 def regions(size: int) -> dict[str, Region]:
@@ -55,9 +60,9 @@ def regions(size: int) -> dict[str, Region]:
     --------
     >>> rows, columns = regions(96)["mouth"]
     >>> rows, columns
-    (slice(54, 76, None), slice(27, 69, None))
+    (slice(54, 77, None), slice(27, 69, None))
     """
-    scale = size / (FACE_SIDE * (1 + 2 * MARGIN))
+    scale = eye_distance(size)
     found = {
         name: (_pixels(top, bottom, FACE_CENTRE[1], scale, size), _pixels(left, right, FACE_CENTRE[0], scale, size))
         for name, (left, top, right, bottom) in REGIONS.items()
