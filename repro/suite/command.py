@@ -120,7 +120,9 @@ def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: f
     progress.expect(_COST_OF_A_TABLE[scale.name] if computing else 0.0)
     with Engine(options.jobs, options.scheduler) as engine:
         roots = _given_roots(table, options)
-        if not roots:
+        if roots:
+            table = table.on_given_data()
+        else:
             sizes = {p: (p.dataset, replace(scale.simulated[p.dataset], changes=p.changes)) for p in table.populations}
             roots, tasks = missing_simulations(store, sizes)
             if tasks and not computing:

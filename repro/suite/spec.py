@@ -107,7 +107,7 @@ class Row:
     repeat : int
         Repetitions for each one asked for, where single runs scatter more than the row is meant to show.
     domain : tuple of (str, float)
-        Parameters of the simulated domain that differ from the usual; a row that has any needs simulated data.
+        Parameters of the simulated domain that differ from the usual; they do not matter on data that is given.
     encoding : tuple of (str, Any)
         Fields of `InputSpec` that differ from the scale's.
     labels : int, optional
@@ -214,6 +214,11 @@ class Table:
     def at(self, scale: str) -> Table:
         """Return the table with the rows that are asked for at a scale."""
         return replace(self, rows=tuple(row for row in self.rows if scale in row.scales))
+
+    def on_given_data(self) -> Table:
+        """Return the table for datasets that are there, where no parameter of a simulated domain can be asked for."""
+        rows = [row if row.simulated_only else replace(row, domain=()) for row in self.rows]
+        return replace(self, rows=tuple(rows))
 
     def without_simulated_rows(self) -> Table:
         """Return the table for licensed data."""

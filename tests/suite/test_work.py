@@ -230,3 +230,9 @@ def test_a_pretext_on_training_subjects_sees_all_of_theirs_and_no_other():
 def test_rows_of_other_scales_are_left_out():
     table = replace(TABLE4, rows=(replace(TABLE4.rows[0], scales=("smoke",)), TABLE4.rows[1]))
     assert table.at("quick").rows == TABLE4.rows[1:2] and table.at("smoke").rows == table.rows
+
+
+def test_parameters_of_a_simulated_domain_do_not_matter_on_given_data():
+    rows = [few(domain=(("landmark_error", 0.01),)), few(domain=(("head_motion", 1.0),), simulated_only=True)]
+    populations = [row.population.name for table in rows for row in table.on_given_data().rows]
+    assert populations == ["unbc", "unbc head_motion=1"]

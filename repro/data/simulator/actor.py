@@ -11,7 +11,7 @@ from repro.data.simulator import writers
 from repro.data.simulator.behaviour import Script, sample_temper, write_script
 from repro.data.simulator.camera import SUPERSAMPLING, Shot, subject_light
 from repro.data.simulator.domain import Domain, frame_shape
-from repro.data.simulator.landmarks import Landmarks
+from repro.data.simulator.landmarks import Landmarks, mistracked
 from repro.data.simulator.planning import SequenceSpec
 from repro.data.simulator.render import Person, project_points
 from repro.data.simulator.subject import sample_identity
@@ -46,7 +46,7 @@ class Actor:
         return Shot(self.identity, self.domain, self.size, spec.index)
 
     def landmarks(self, script: Script, shot: Shot) -> np.ndarray:
-        """Return the 68 landmarks of each frame, (F, 68, 2), in pixels of the stored frame."""
+        """Return where the 68 landmarks are in each frame, (F, 68, 2), in pixels of the stored frame."""
         performance = script.performance
         head = self.marks.positions(performance.activation.astype(float), self.person.eye_state(performance))
         return shot.pixels(project_points(head, performance, shot.pose))
@@ -55,6 +55,9 @@ class Actor:
         """Film one sequence and write its files."""
         script, shot = self.script(spec), self.shot(spec)
         marks = self.landmarks(script, shot)
+        if self.domain.landmark_error:
+            rng = self.identity.rng("landmark error", spec.index)
+            marks = mistracked(marks, self.domain.landmark_error, self.domain.fps, rng)
         images = (shot.expose(frame) for frame in self.person.render(script.performance, shot.background, shot.pose))
         if spec.level is None:
             writers.write_unbc(root, spec.subject, spec.name, images, marks, script, self._ratings(spec, script))

@@ -25,6 +25,9 @@ _POLL = 1.0
 def _parameters(
     domain: Domain, seed: int, size: int | None, frames: int | None, videos: int | None
 ) -> dict[str, object]:
+    parameters = json.loads(json.dumps(dataclasses.asdict(domain)))
+    if not domain.landmark_error:  # simulations from before there was such a parameter are the same
+        del parameters["landmark_error"]
     return {
         "generator": GENERATOR_VERSION,
         "domain": domain.name,
@@ -32,7 +35,7 @@ def _parameters(
         "size": domain.size if size is None else size,
         # Real counts come with real lengths.
         "frames": domain.frames if frames is None and videos is not None else frames,
-        "parameters": json.loads(json.dumps(dataclasses.asdict(domain))),
+        "parameters": parameters,
     }
 
 

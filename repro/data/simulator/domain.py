@@ -106,6 +106,9 @@ class Domain:
         Rate of talking, smiling and other expressions without pain; 1 is about one in six seconds.
     pain_share : float
         Share of sequences in which something hurts (UNBC-like only).
+    landmark_error : float
+        Standard deviation of each coordinate of a written landmark, in distances between the eyes: what a program that
+        tracks faces gets wrong. 0 writes where the landmarks are.
     """
 
     name: str
@@ -122,6 +125,7 @@ class Domain:
     asymmetry: float
     distraction: float
     pain_share: float = 0.0
+    landmark_error: float = 0.0
 
 
 def frame_shape(domain: Domain, height: int) -> tuple[int, int]:

@@ -160,3 +160,39 @@ class Landmarks:
                 lid = low + (closed - low) * eye[:, shading.LID_LOW]
             out[:, index, 1] += eye[:, shading.EYE_Y] + lid
         return out
+
+
+_MEMORY = 1.0
+"""Seconds over which the slow part of a tracking error forgets what it was, by a factor of e."""
+
+
+def mistracked(landmarks: np.ndarray, error: float, fps: float, rng: np.random.Generator) -> np.ndarray:
+    """Return landmarks as a program that tracks faces would give them.
+
+    Each coordinate of each point is wrong by itself: half of the variance is of single frames, half drifts within about
+    a second. Programs also err in ways that depend on pose and person; this is not simulated.
+
+    Parameters
+    ----------
+    landmarks : ndarray, (F, 68, 2)
+        In pixels.
+    error : float
+        Standard deviation in distances between the eyes.
+    fps : float
+        Frames per second.
+    rng : Generator
+
+    Returns
+    -------
+    ndarray, (F, 68, 2)
+    """
+    from scipy.signal import lfilter
+
+    eyes = landmarks[:, [36, 39]].mean(axis=1) - landmarks[:, [42, 45]].mean(axis=1)
+    distance = float(np.median(np.hypot(*eyes.T)))
+    keep = float(np.exp(-1 / (_MEMORY * fps)))
+    steps = rng.normal(size=landmarks.shape)
+    steps[1:] *= np.sqrt(1 - keep**2)
+    slow = lfilter([1.0], [1.0, -keep], steps, axis=0)
+    wrong = np.sqrt(0.5) * (slow + rng.normal(size=landmarks.shape))
+    return landmarks + error * distance * wrong
