@@ -23,13 +23,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from repro.data import READERS, Dataset, Exclusion, open_dataset
+from repro.data import READERS, Dataset, Exclusion
 from repro.data.encoding import KINDS, InputSpec
 from repro.data.faces import Mode
 from repro.data.flow import LIMIT, FlowMethod
 from repro.data.inputs import open_inputs, read_notes
 from repro.files import check_writable
-from repro.suite.command import positive
+from repro.suite.command import add_openface, open_given, positive
 from repro.suite.corpus import Corpus
 from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Engine, available_cores
@@ -71,7 +71,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> int:
         flow_limit=options.flow_limit,
     )
     _check_output(options.output)
-    data = open_dataset(options.data, options.root, strict=options.strict)
+    data = open_given(options.data, options.root, options)
     corpus = Corpus(data, _clips(options, spec), spec.shortest_clip)
     store = Store(options.store)
     made = encoding_tasks(corpus, spec, str(store.root))
@@ -193,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="cache of encoded subjects (default: $REPRO_STORE or ./store)",
     )
+    add_openface(parser)
     add("--strict", action="store_true", help="stop at damaged data instead of recording it")
     add("--quiet", action="store_true", help="no progress bar")
     return parser

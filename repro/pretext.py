@@ -38,7 +38,7 @@ from repro.data.encoding import KINDS, InputSpec
 from repro.files import check_writable
 from repro.learning.backbones import NAMES
 from repro.learning.pretext import PretextTask
-from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, device_of, positive
+from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, add_openface, device_of, open_given, positive
 from repro.suite.corpus import Corpus
 from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Engine, Failure, Task, available_cores
@@ -95,6 +95,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> int:
     store = Store(options.store)
     names = sorted(dict.fromkeys(options.data))
     roots = _given_roots(options, names)
+    given = bool(roots)
     with Engine(options.jobs) as engine:
         if not roots:
             roots, tasks = missing_simulations(store, {name: (name, wanted.scale.simulated[name]) for name in names})
@@ -104,7 +105,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> int:
                 return _report_failures(failures)
         corpora = {
             name: Corpus(
-                open_dataset(name, root, strict=options.strict),
+                open_given(name, root, options) if given else open_dataset(name, root, strict=options.strict),
                 wanted.scale.clips[name],
                 wanted.scale.input.shortest_clip,
             )
@@ -327,6 +328,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="images, checkpoints, networks, simulated data, shared with the tables (default: $REPRO_STORE or ./store)",
     )
+    add_openface(parser)
     add("--strict", action="store_true", help="stop at damaged data instead of recording it")
     add("--quiet", action="store_true", help="no progress bar")
     return parser

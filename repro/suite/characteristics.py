@@ -11,11 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro.data import open_dataset
 from repro.data.accounting import LEVELS_THAT_OCCUR, Account, account, compare, words
 from repro.data.simulator import GENERATOR_VERSION
 from repro.suite.accounts import simulated_account
-from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, add_options
+from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, add_options, open_given
 from repro.suite.display import METRICS, format_number
 from repro.suite.ledgers import state
 from repro.suite.provenance import circumstances
@@ -174,7 +173,7 @@ def _accounts(table: Characteristics, options: argparse.Namespace) -> dict[str, 
     for name, root in roots.items():
         if not options.quiet:
             sys.stderr.write(f"{table.name}: reading {root}\n")
-        accounts[name] = account(open_dataset(name, root, strict=options.strict))
+        accounts[name] = account(open_given(name, root, options))
     return accounts
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE
+from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, open_given
 from repro.suite.scales import SCALES
 from repro.suite.spec import DATASET_LABELS
 from repro.suite.store import Store
@@ -55,14 +55,13 @@ def _check_dataset(name: str, root: Path, options: argparse.Namespace) -> int:
     """Print one dataset's counts and ledger, and write both."""
     from tqdm import tqdm
 
-    from repro.data import open_dataset
     from repro.data.accounting import account, words
     from repro.suite.ledgers import describe, write_counts, write_ledger
 
     if not options.quiet:
         _say(f"check: reading {root}")
     try:
-        dataset = open_dataset(name, root, strict=options.strict)
+        dataset = open_given(name, root, options)
         if options.verify:
             unit = " identities" if name == "vggface2" else f" {words(name).videos}"
             with tqdm(total=len(dataset), desc=f"{name}: decoding", unit=unit, disable=options.quiet) as bar:

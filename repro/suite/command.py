@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from repro.data import open_dataset
+from repro.data import Dataset, open_dataset
 from repro.files import check_writable
 from repro.suite.corpus import Corpus
 from repro.suite.emit import emit, to_markdown
@@ -24,7 +24,19 @@ from repro.suite.store import Store
 from repro.suite.tabulate import judge, tabulate
 from repro.suite.work import Plan, build_plan, expected_cells
 
-__all__ = ["COMPLETE", "INCOMPLETE", "INTERRUPTED", "USAGE", "add_options", "device_of", "main", "positive", "run"]
+__all__ = [
+    "COMPLETE",
+    "INCOMPLETE",
+    "INTERRUPTED",
+    "USAGE",
+    "add_openface",
+    "add_options",
+    "device_of",
+    "main",
+    "open_given",
+    "positive",
+    "run",
+]
 
 COMPLETE, INCOMPLETE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -44,6 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             default=os.environ.get(f"REPRO_{name.upper()}"),
             help=f"root of {label} (default: $REPRO_{name.upper()}); without it simulated data is used and said so",
         )
+    add_openface(parser)
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="tables/ and figures/ are written here")
     parser.add_argument(
         "--store",
@@ -65,6 +78,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="repetitions of every cell")
     parser.add_argument("--strict", action="store_true", help="stop at damaged data instead of recording it")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def add_openface(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where BioVid's landmarks are."""
+    parser.add_argument(
+        "--openface",
+        type=Path,
+        metavar="DIR",
+        help="landmarks of BioVid's videos: CSV files of OpenFace, or of `python -m repro.landmarks` (default: a "
+        "folder OpenFace in or beside PartA, if there is one)",
+    )
+
+
+def open_given(name: str, root: str | os.PathLike[str], options: argparse.Namespace) -> Dataset:
+    """Open a dataset that was given on the command line, with the options that it shares with others."""
+    own = {"openface": options.openface} if name == "biovid" and options.openface is not None else {}
+    return open_dataset(name, root, strict=options.strict, **own)
 
 
 def positive(text: str) -> int:
@@ -120,7 +150,8 @@ def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: f
     progress.expect(_COST_OF_A_TABLE[scale.name] if computing else 0.0)
     with Engine(options.jobs, options.scheduler) as engine:
         roots = _given_roots(table, options)
-        if roots:
+        given = bool(roots)
+        if given:
             table = table.on_given_data()
         else:
             sizes = {p: (p.dataset, replace(scale.simulated[p.dataset], changes=p.changes)) for p in table.populations}
@@ -136,7 +167,9 @@ def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: f
                 return _report_failures(table, failures)
         corpora = {
             population.name: Corpus(
-                open_dataset(population.dataset, root, strict=options.strict),
+                open_given(population.dataset, root, options)
+                if given
+                else open_dataset(population.dataset, root, strict=options.strict),
                 scale.clips[population.dataset],
                 scale.input.shortest_clip,
             )
@@ -175,6 +208,8 @@ def _given_roots(table: Table, options: argparse.Namespace) -> dict[Population, 
     if roots and table.simulated_only:
         _say(f"{table.name}: varies the simulator, so that the given {', '.join(roots)} data is not used")
         return {}
+    if options.openface is not None and "biovid" not in roots:
+        raise UsageError("--openface DIR holds landmarks of BioVid's videos; give --biovid DIR, too, or neither")
     missing = sorted(set(table.datasets) - set(roots))
     if roots and missing:
         raise UsageError(

@@ -232,3 +232,28 @@ def test_list_names_tables_and_methods(capsys):
     assert suite_main(["list"]) == COMPLETE
     printed = capsys.readouterr().out
     assert "table4" in printed and "siamese" in printed
+
+
+def test_landmarks_of_biovid_can_lie_elsewhere(store, tmp_path, capsys):
+    unbc, biovid = (data_root(store, name) for name in ("unbc", "biovid"))
+    copy = tmp_path / "biovid"
+    shutil.copytree(biovid, copy)
+    (landmarks,) = copy.rglob("OpenFace")
+    shutil.move(landmarks, tmp_path / "marks")
+    given = ["--unbc", str(unbc), "--biovid", str(copy)]
+    command = ["--scale", "smoke", "--jobs", "1", "--quiet", "--store", str(tmp_path / "store"), "--mode", "plan"]
+    found = []
+
+    def look(table, scale, corpora, *_, **__):
+        found.append(corpora["biovid"].has_landmarks)
+        raise ValueError("seen")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("repro.suite.command.build_plan", look)
+        for more in ([], ["--openface", str(tmp_path / "marks")]):
+            assert main(TABLE, [*command, *given, *more]) == USAGE
+    assert found == [False, True]
+    assert main(TABLE, [*command, "--openface", str(tmp_path / "marks")]) == USAGE
+    assert "give --biovid DIR, too" in capsys.readouterr().err
+    assert main(TABLE, [*command, *given, "--openface", str(tmp_path / "nowhere")]) == USAGE
+    assert "no CSV files of OpenFace" in capsys.readouterr().err
