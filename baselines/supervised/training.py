@@ -1,0 +1,79 @@
+"""The loop that trains the networks of supervised systems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from repro.learning.pretext import Report
+from repro.learning.schedule import Schedule
+
+__all__ = ["Optimiser", "train"]
+
+Optimiser = Literal["sgd", "adam"]
+"""Gradient descent with the schedule's momentum, or Adam (Kingma and Ba, ICLR 2015), whose first decay rate it is."""
+
+
+def train(
+    parameters: Iterable[Parameter],
+    loss_of: Callable[[Tensor], Tensor],
+    rows: Tensor,
+    schedule: Schedule,
+    generator: torch.Generator,
+    report: Report,
+    *,
+    optimiser: Optimiser = "sgd",
+) -> None:
+    """Minimise a loss over rows of the training data: all of them in each epoch, each time in another order.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+    loss_of : callable
+        From the rows (B,) int64 of a batch to its loss, a number with a gradient. It draws augmentation from a
+        generator of its own or from the same one.
+    rows : Tensor, (n,) int64
+        At least one. A batch has `Schedule.batch_size` of them or, as none is left out, up to twice as many less one;
+        never fewer, unless there are fewer in all: batch normalisation cannot take a last batch of one.
+    schedule : Schedule
+        Rates, weight decay and the norm at which gradients are clipped.
+    generator : torch.Generator
+        Draws the orders; on the CPU.
+    report : callable
+        Receives progress after each update.
+    optimiser : {"sgd", "adam"}
+        See `Optimiser`.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is not finite.
+    ValueError
+        If there is no row.
+    """
+    if not len(rows):
+        raise ValueError("there is no row to learn from; pass the numbers of one training clip or more")
+    method = _optimiser(optimiser, parameters, schedule)
+    steps = max(1, len(rows) // schedule.batch_size)
+    step = 0
+    for epoch in range(schedule.epochs):
+        order = rows[torch.randperm(len(rows), generator=generator)]
+        for batch in order.tensor_split(steps):
+            loss = loss_of(batch)
+            schedule.update(method, loss, step, steps)  # type: ignore[arg-type]  # it sets rates, which all have
+            step += 1
+            share = step / (schedule.epochs * steps)
+            report(share, f"epoch {epoch + 1}/{schedule.epochs} loss {float(loss.detach()):.3f}")
+
+
+def _optimiser(name: Optimiser, parameters: Iterable[Parameter], schedule: Schedule) -> torch.optim.Optimizer:
+    if name == "sgd":
+        return schedule.optimiser(parameters)
+    if name == "adam":
+        betas = (schedule.momentum, 0.999)
+        return torch.optim.Adam(parameters, lr=schedule.learning_rate, betas=betas, weight_decay=schedule.weight_decay)
+    raise ValueError(f"optimiser {name!r} is not one of 'sgd', 'adam'")
