@@ -14,7 +14,7 @@ from repro.data.encoding import middle_frames
 from repro.data.face_sequence import FaceSequence
 from repro.data.features import Extractor, Moments
 
-__all__ = ["Pictures", "spread"]
+__all__ = ["Pictures", "are_frames", "spread"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ def _resized(picture: Tensor, size: int) -> NDArray[np.uint8]:
     image = cv2.resize(np.ascontiguousarray(picture.permute(1, 2, 0).numpy()), (size, size), interpolation=method)
     resized: NDArray[np.uint8] = np.ascontiguousarray(image.transpose(2, 0, 1))
     return resized
+
+
+def are_frames(moments: Moments) -> bool:
+    """Tell whether each moment is a single frame, not the map of two segments."""
+    return bool((moments.spans[:, 1] - moments.spans[:, 0] == 1).all())
 
 
 def spread(moments: Moments, rows: int) -> NDArray[np.int64]:

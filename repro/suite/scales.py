@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from repro.data.encoding import InputSpec
 from repro.learning.augmentation import Augmentation
@@ -52,6 +53,34 @@ _PAPER = {
     ),
 }
 
+_CNN = {width: BackboneSpec("resnet18", width=width, stem="imagenet") for width in (0.125, 0.25)}
+_MILD = Augmentation(area=(0.8, 1.0), aspect=1.1)
+
+_SUPERVISED_SMOKE: Mapping[str, Mapping[str, Any]] = {
+    "rcnn": {"size": 16, "channels": (4, 8), "epochs": 20, "contrast": True, "batch_size": 8},
+    "lstm": {
+        "size": 32, "cnn": FineTuning(_CNN[0.125], Schedule(2, 16, 0.02, "cosine", clip_norm=1.0), _MILD), "units": 16,
+        "epochs": 10, "contrast": True, "batch_size": 8,
+    },
+    "scn": {
+        "frames": 8, "size": 32, "width": 1 / 16, "contrast": True, "teacher_width": 0.125, "teacher_epochs": 1,
+        "transfer_epochs": 1, "epochs": 12, "batch_size": 8,
+    },
+}  # fmt: skip
+
+_SUPERVISED_QUICK: Mapping[str, Mapping[str, Any]] = {
+    "rcnn": {"size": 32, "channels": (8, 16, 16), "epochs": 15, "contrast": True},
+    "lstm": {
+        "size": 64, "cnn": FineTuning(_CNN[0.25], Schedule(2, 32, 0.02, "cosine", clip_norm=1.0), _MILD), "units": 64,
+        "epochs": 20, "contrast": True,
+    },
+    "scn": {
+        "size": 48, "width": 0.125, "contrast": True, "teacher_width": 0.125, "teacher_epochs": 1,
+        "transfer_epochs": 3, "epochs": 10,
+    },
+}  # fmt: skip
+"""Of supervised systems, what differs from their defaults, which are those of their papers where known."""
+
 SCALES: Mapping[str, Scale] = MappingProxyType(
     {
         "smoke": Scale(
@@ -65,6 +94,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
                 BackboneSpec("resnet18", width=0.125), Schedule(1, 16, 0.01, "cosine"), min_updates=2
             ),
             note="a few seconds of training: shows that everything runs, its numbers mean nothing",
+            supervised=_SUPERVISED_SMOKE,
         ),
         "quick": Scale(
             "quick",
@@ -75,6 +105,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             pretext=PretextRun(Schedule(9, 64, 0.03, "cosine", clip_norm=1.0), 20, 2, _QUICK),
             fine_tuning=FineTuning(_SMALL, Schedule(10, 16, 0.02, "cosine"), min_updates=100),
             note="ResNet-18 of quarter width on 64-pixel images, from scratch, warm-up and cosine schedule",
+            supervised=_SUPERVISED_QUICK,
         ),
         "paper": Scale(
             "paper",

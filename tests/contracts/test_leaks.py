@@ -5,11 +5,13 @@ Each check is shown to catch a leak that is planted.
 
 import ast
 import dataclasses
+import io
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import baselines.supervised
 from baselines import METHODS
@@ -44,7 +46,22 @@ def learned(name, drawn, monkeypatch, folder, *, other_test_subjects):
         str(folder), "0" * 40, {}, {}, known, of_frames, ["s0", "s1", "s2"], 4, system, False, None, 0, 0, 5, "cpu"
     )
     assert set(Store(folder).read("0" * 40)[1].subjects) == {"s3"}
-    return pickle.dumps(system)
+    return _bytes_of(system)
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles tensors by their values: PyTorch's own pickles hold addresses."""
+
+    def reducer_override(self, made):
+        if isinstance(made, torch.Tensor):
+            return bytes, (made.detach().numpy().tobytes(),)
+        return NotImplemented
+
+
+def _bytes_of(system):
+    stream = io.BytesIO()
+    _Pickler(stream).dump(system)
+    return stream.getvalue()
 
 
 def _replaced(moments, tested):

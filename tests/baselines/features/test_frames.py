@@ -1,0 +1,78 @@
+"""Pictures as features: which of a clip, in what size, and how a fixed number of them shows any clip."""
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.features.frames import Pictures, spread
+from repro.data.features import ClipSet, Moments
+
+
+def test_frames_are_the_middle_ones_of_equal_parts(drawn_sequences):
+    sequence = drawn_sequences()[3]
+    values, spans = Pictures(frames=6).extract(sequence)
+    assert values.dtype == np.uint8
+    np.testing.assert_array_equal(spans[:, 0], [2, 6, 10, 14, 18, 22])  # 24 frames, parts of 4
+    np.testing.assert_array_equal(values, sequence.pictures[spans[:, 0]].numpy())
+
+
+def test_all_pictures_are_shown_if_there_are_no_more_than_asked_for(drawn_sequences):
+    assert len(Pictures(frames=40).extract(drawn_sequences()[0])[0]) == 24
+    values, spans = Pictures(frames=1).extract(drawn_sequences("SSD(RGB)")[0])
+    assert len(values) == 3, "of maps, all are"
+    np.testing.assert_array_equal(spans, [[0, 12], [6, 18], [12, 24]])
+
+
+def test_smaller_pictures_are_means_of_areas(drawn_sequences):
+    sequence = drawn_sequences()[2]
+    before = sequence.pictures.clone()
+    values, _ = Pictures(frames=4, size=12).extract(sequence)
+    assert values.shape == (4, 3, 12, 12)
+    source = sequence.pictures[[3, 9, 15, 21]].numpy().astype(np.float64)
+    np.testing.assert_allclose(values, source.reshape(4, 3, 12, 4, 12, 4).mean((3, 5)), atol=0.5)  # rounded
+    assert torch.equal(sequence.pictures, before)
+    uneven = Pictures(frames=4, size=20).extract(sequence)[0]  # areas of 2.4 pixels
+    np.testing.assert_allclose(uneven.mean((2, 3)), source.mean((2, 3)), atol=0.5)
+
+
+def test_larger_pictures_are_interpolated(drawn_sequences):
+    sequence = drawn_sequences()[2]
+    values, _ = Pictures(frames=2, size=96).extract(sequence)
+    source = sequence.pictures[[6, 18]].float()
+    expected = torch.nn.functional.interpolate(source, (96, 96), mode="bilinear", align_corners=False)
+    np.testing.assert_allclose(values, expected, atol=1)  # OpenCV's weights are multiples of 1/2048
+
+
+def test_pictures_do_not_share_memory_with_the_sequence(drawn_sequences):
+    sequence = drawn_sequences()[0]
+    before = sequence.pictures.clone()
+    for size in (None, 48, 24):
+        Pictures(frames=24, size=size).extract(sequence)[0][:] = 0
+    assert torch.equal(sequence.pictures, before)
+
+
+@pytest.mark.parametrize("options", [{"frames": 0}, {"size": 0}])
+def test_numbers_below_one_are_refused(options):
+    with pytest.raises(ValueError, match="at least 1"):
+        Pictures(**options)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 20])
+def test_a_clip_is_shown_by_as_many_moments_as_asked_for(count):
+    counts = np.array([5, count, 1])
+    moments = Moments(np.zeros((counts.sum(), 1)), counts, np.zeros((counts.sum(), 2), np.int64))
+    rows = spread(moments, 8)
+    assert rows.shape == (3, 8)
+    np.testing.assert_array_equal(rows[2], 5 + count)
+    own = rows[1] - 5
+    centres = (np.arange(count) + 0.5) / count  # in time, of the moments and of the parts
+    middles = (np.arange(8) + 0.5) / 8
+    distance = np.abs(centres[own] - middles)
+    np.testing.assert_allclose(distance, np.abs(centres[:, None] - middles).min(axis=0), atol=1e-12)
+    assert (np.diff(own) >= 0).all()
+
+
+def test_clips_of_many_lengths_lie_in_one_set(drawn_sequences):
+    few, many = drawn_sequences("SSD(RGB)")[0], drawn_sequences()[0]
+    moments = ClipSet.of_sequences([few, many]).features(Pictures(frames=16, size=32))
+    np.testing.assert_array_equal(moments.counts, [3, 16])
