@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.features.frames import Pictures, spread
+from baselines.features.frames import Pictures, are_frames, spread
 from repro.data.features import ClipSet, Moments
 
 
@@ -49,6 +49,10 @@ def test_pictures_do_not_share_memory_with_the_sequence(drawn_sequences):
     for size in (None, 48, 24):
         Pictures(frames=24, size=size).extract(sequence)[0][:] = 0
     assert torch.equal(sequence.pictures, before)
+
+
+def test_frames_and_maps_are_told_apart(drawn_sequences):
+    assert are_frames(Pictures().of(drawn_sequences())) and not are_frames(Pictures().of(drawn_sequences("SSD(RGB)")))
 
 
 @pytest.mark.parametrize("options", [{"frames": 0}, {"size": 0}])

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,6 +105,8 @@ def test_contrast_is_what_differs_from_the_mean_of_a_clip():
         np.testing.assert_allclose(shown[clip] - 128, values[clip] - values[clip].mean(axis=0), atol=0.5001)  # rounded
     np.testing.assert_array_equal(values, before)
     np.testing.assert_array_equal(LSTM()._pictures(moments).numpy(), values)
+    maps = replace(moments, spans=moments.spans + (0, 19))
+    np.testing.assert_array_equal(LSTM(contrast=True)._pictures(maps).numpy(), values, "maps are left as they are")
     extreme = np.stack([np.zeros((3, 32, 32)), np.full((3, 32, 32), 255), np.full((3, 32, 32), 255)]).astype(np.uint8)
     shown = LSTM(contrast=True)._pictures(of_pictures(extreme, [3]).features(Pictures()))
     assert shown[0].unique().tolist() == [0] and shown[1].unique().tolist() == [213]  # 128 - 170 is cut off
