@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot
 
-from baselines import METHODS
 from repro.baselines import REFERENCES, SYSTEMS, TABLE, label
 from repro.data.schema import Dataset, VideoRecord
 from repro.suite.corpus import Corpus
