@@ -59,8 +59,10 @@ _MILD = Augmentation(area=(0.8, 1.0), aspect=1.1)
 _SUPERVISED_SMOKE: Mapping[str, Mapping[str, Any]] = {
     "rcnn": {"size": 16, "channels": (4, 8), "epochs": 20, "contrast": True, "batch_size": 8},
     "lstm": {
-        "size": 32, "cnn": FineTuning(_CNN[0.125], Schedule(2, 16, 0.02, "cosine", clip_norm=1.0), _MILD), "units": 16,
-        "epochs": 10, "contrast": True, "batch_size": 8,
+        "size": 32, "units": 16, "epochs": 10, "contrast": True, "batch_size": 8,
+        "cnn": FineTuning(
+            _CNN[0.125], Schedule(2, 16, 0.02, "cosine", clip_norm=1.0), _MILD, min_updates=20
+        ),
     },
     "scn": {
         "frames": 8, "size": 32, "width": 1 / 16, "contrast": True, "teacher_width": 0.125, "teacher_epochs": 1,
@@ -71,8 +73,10 @@ _SUPERVISED_SMOKE: Mapping[str, Mapping[str, Any]] = {
 _SUPERVISED_QUICK: Mapping[str, Mapping[str, Any]] = {
     "rcnn": {"size": 32, "channels": (8, 16, 16), "epochs": 15, "contrast": True},
     "lstm": {
-        "size": 64, "cnn": FineTuning(_CNN[0.25], Schedule(2, 32, 0.02, "cosine", clip_norm=1.0), _MILD), "units": 64,
-        "epochs": 20, "contrast": True,
+        "size": 64, "units": 64, "epochs": 20, "contrast": True,
+        "cnn": FineTuning(
+            _CNN[0.25], Schedule(2, 32, 0.02, "cosine", clip_norm=1.0), _MILD, min_updates=160
+        ),
     },
     "scn": {
         "size": 48, "width": 0.125, "contrast": True, "teacher_width": 0.125, "teacher_epochs": 1,

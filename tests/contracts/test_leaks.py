@@ -50,7 +50,7 @@ def learned(name, drawn, monkeypatch, folder, *, other_test_subjects):
 
 
 class _Pickler(pickle.Pickler):
-    """Pickles tensors by their values: PyTorch's own pickles hold addresses."""
+    """Pickles tensors by their values, and equal names alike: PyTorch's own pickles tell which objects are shared."""
 
     def reducer_override(self, made):
         if isinstance(made, torch.Tensor):
@@ -60,7 +60,9 @@ class _Pickler(pickle.Pickler):
 
 def _bytes_of(system):
     stream = io.BytesIO()
-    _Pickler(stream).dump(system)
+    pickler = _Pickler(stream)
+    pickler.fast = True  # no memory of objects that were met before
+    pickler.dump(system)
     return stream.getvalue()
 
 

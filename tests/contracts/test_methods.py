@@ -26,7 +26,7 @@ OPTIONS = {name: tuning.options for name, tuning in SCALES["smoke"].pretext.meth
 """Hyper-parameters for small networks and few images."""
 
 SELF_SUPERVISED = [name for name, method in METHODS.items() if method.kind == "self-supervised"]
-ESTIMATORS = [name for name, method in METHODS.items() if method.kind != "self-supervised"]
+REFERENCES = [name for name, method in METHODS.items() if method.kind == "reference"]
 
 
 class Moving(VideoRecord):
@@ -156,8 +156,8 @@ class TestPretextTask:
         json.dumps(described)
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
-class TestEstimator:
+@pytest.mark.parametrize("name", REFERENCES)
+class TestReference:
     def fitted(self, name):
         images, levels = pool().images[:30], np.arange(30) % 4
         return METHODS[name].load()().fit(images, levels, np.repeat(["a", "b"], 15)), pool().images[30:40]
