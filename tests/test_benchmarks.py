@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -214,10 +215,13 @@ def test_a_real_run_is_measured_summed_up_and_reported(tmp_path):
     shutil.copy(HOME / "tests/benchmarks/conftest.py", tmp_path)
     (tmp_path / "test_made.py").write_text(MADE)
     path = tmp_path / "benchmark.json"
+    # a worker of pytest-xdist tells so in its environment, and there benchmarks are off
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     words = ["--rootdir", str(tmp_path), "-c", str(HOME / "pyproject.toml"), "--benchmark-json", str(path)]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", str(tmp_path), "--benchmark-only", *words, "-p", "no:cacheprovider"],
         cwd=tmp_path,
+        env=alone,
         capture_output=True,
         text=True,
         timeout=300,

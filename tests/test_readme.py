@@ -24,7 +24,9 @@ def test_the_first_screen_has_two_commands():
     (block,) = re.findall(r"```sh\n(.*?)```", first_screen, re.S)
     commands = block.strip().splitlines()
     assert len(commands) == 2
-    assert commands[0].endswith("python -m repro.table4") and commands[1].endswith("python -m pytest")
+    assert commands[0].endswith("python -m repro.table4") and commands[1].endswith(
+        "python -m pytest -n 2 --dist loadfile"
+    )
 
 
 def test_files_and_modules_that_are_named_exist():
