@@ -14,9 +14,6 @@ SYSTEMS = {method.label: method for method in METHODS.values() if method.kind ==
 
 REFERENCES = {"network without a pretext": "scratch", "mean predictor": "mean"}
 
-NETWORKS = ("rcnn", "lstm", "scn", "scratch")
-"""What is trained from random weights, and scatters for that: two runs of each."""
-
 LANDMARK_ERROR = 0.01
 """Of simulated landmarks, in distances between the eyes: exact ones would tell more than any tracker sees."""
 
@@ -38,8 +35,7 @@ def _rows() -> tuple[Row, ...]:
             quoted = [f"Table {table[-1]}" for table in tables if TABLES.get(table) == target]
             lead = (name, dataset, *(quoted or ["–"]))
             domain = (("landmark_error", LANDMARK_ERROR),)
-            repeat = 2 if method in NETWORKS else 1
-            rows.append(Row(label(name, target), lead, target, method, published=False, domain=domain, repeat=repeat))
+            rows.append(Row(label(name, target), lead, target, method, published=False, domain=domain))
     return tuple(rows)
 
 
