@@ -1,6 +1,7 @@
 """The README says what is so: its table is the committed one, its names exist, its examples run."""
 
 import csv
+import itertools
 import re
 from importlib import import_module
 from pathlib import Path
@@ -117,3 +118,24 @@ def test_what_is_said_of_head_motion_stands_in_its_table():
     assert said is not None
     for faces, number in zip(("aligned", "following crop", "fixed crop"), said.groups(), strict=True):
         assert int(number) == round(found[f"head motion 0.8, {faces}"])
+
+
+def test_the_numbers_of_supervised_systems_are_the_committed_ones():
+    frame = pd.read_csv(ROOT / "tables/simulated/baselines.csv")
+    main = frame[frame["aggregate"] == "subject_mean"].set_index(["row", "column"])
+    section = README.partition("## Supervised systems\n")[2].partition("\n## ")[0]
+    lines = {line.split("|")[1].strip(): line for line in section.splitlines() if line.startswith("|")}
+    systems = list(dict.fromkeys(row.rpartition(", ")[0] for row in frame.row))
+    assert len(systems) == 13 and set(systems) <= set(lines)
+    for system in systems:
+        shown = [cell.strip() for cell in lines[system].split("|")[3:-1]]
+        for place, (dataset, kind) in enumerate(itertools.product(("UNBC-McMaster", "BioVid"), ("RGB", "SSD(RGB)"))):
+            auc, pcc = (main.loc[(f"{system}, {dataset}", f"{kind} {name}")] for name in ("pain AUC", "PCC"))
+            expected = [
+                f"{auc.value:.1f} [{auc.ci_low:.1f}, {auc.ci_high:.1f}]",
+                f"{pcc.value:.2f}".replace("nan", "–"),
+            ]
+            assert shown[2 * place : 2 * place + 2] == (expected if auc.cells_total else ["N/A", "N/A"])
+    errors = {place: main.loc[place].value for place in main.index if place[1] == "RGB MSE"}
+    for system, dataset in (("LSTM", "UNBC-McMaster"), ("RVR", "BioVid"), ("RCNN", "BioVid")):
+        assert f"{errors[f'{system}, {dataset}', 'RGB MSE']:.2f}" in section
