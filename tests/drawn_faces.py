@@ -79,7 +79,7 @@ def drawn_clips(kind="RGB", *, subjects=4, per_subject=6, levels=4, marked=True,
             level = 0 if name in quiet else (s + v) % levels
             rise = np.round(np.sin(np.linspace(0, np.pi, FRAMES)) ** 2 * level).astype(np.int64)
             records.append(DrawnFace(name, f"{name}/v{v}", FRAMES, rise, 25.0, level=level, marked=marked))
-    data = Dataset("unbc", "nowhere", records, content="0", n_levels=levels)
+    data = Dataset("unbc", "nowhere", records, content="0", n_levels=levels, labels_of_frames=known)
     clips, _ = cut(data, length=None, level="max")
     spec = InputSpec(kind, size=SIZE, segment_length=6, flow="dis")
     sequences = [s for r, c in zip(records, clips, strict=True) for s in face_sequences(r, [c], spec).sequences]

@@ -1,7 +1,7 @@
 """What a face does over a clip: the courses of distances, wrinkles and pose, and features that describe them.
 
 All of a clip is described at once. Of distilled input the courses are those of its maps: wrinkles are measured in the
-maps themselves, distances and pose are distilled as the pictures are (`baselines.features.time_series.distil_series`).
+maps themselves, distances and pose are distilled as the pictures are (`baselines.features.distilled_series`).
 Then a series has one value for each two consecutive segments, often five or fewer.
 """
 
@@ -13,9 +13,10 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.features.distilled_series import distil_series
 from baselines.features.head_pose import CHANNELS, head_pose
 from baselines.features.landmarks import DISTANCES, distances
-from baselines.features.time_series import describe, distil_series, filled, signals
+from baselines.features.time_series import describe, filled, signals
 from baselines.features.wrinkles import wrinkles
 from repro.data.face_sequence import FaceSequence
 from repro.data.features import ClipFeature

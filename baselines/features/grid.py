@@ -6,14 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["cells", "grey_levels"]
+__all__ = ["cells", "grey_levels", "luma"]
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
+def luma(picture: Tensor) -> NDArray[np.float64]:
+    """Return the luma (ITU-R BT.601) of a picture (3, ...) uint8, (...) float64 in 0..255."""
+    return np.tensordot(_LUMA, picture.numpy(), 1)
+
+
 def grey_levels(picture: Tensor) -> NDArray[np.uint8]:
-    """Return the luma (ITU-R BT.601) of a picture (3, H, W) uint8, rounded: (H, W) uint8."""
-    return np.round(np.tensordot(_LUMA, picture.numpy(), 1)).astype(np.uint8)
+    """Return the luma of a picture (3, ...) uint8, rounded: (...) uint8."""
+    return np.round(luma(picture)).astype(np.uint8)
 
 
 def cells(size: int, grid: int) -> list[slice]:

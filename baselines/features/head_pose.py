@@ -37,8 +37,8 @@ FACE: dict[int, tuple[float, float, float]] = {
     45: (45.0, 0.0, 9.0),
 }
 """Ridge, tip and base of the nose and the corners of the eyes, by their numbers in both orders of landmarks: x to the
-right in the picture, y down, z away from the viewer, in millimetres from the point midway between the eyes. The wings
-of the nose are left out, as they rise with the upper lip."""
+right in the picture, y down, z away from the viewer, in millimetres from the point midway between the inner corners of
+the eyes. The wings of the nose are left out, as they rise with the upper lip."""
 
 _EYES = 61.0
 """Millimetres between the centres of the eyes of `FACE`."""
@@ -62,11 +62,12 @@ def head_pose(landmarks: NDArray[np.floating[Any]]) -> Array:
     Returns
     -------
     ndarray, (T, 6) float64
-        `CHANNELS`. x (right) and y (down): where the point midway between the eyes is in the picture, in distances
-        between the eyes, by the median scale of all frames. depth: minus the logarithm of the scale, the pixels of a
-        distance between the eyes; 0.01 more is 1 % farther away. roll, yaw, pitch in radians, 0 for a frontal upright
-        face: positive if the head is turned clockwise as it is seen, if the nose points to the right in the picture,
-        and if it points down; see `rotation`. NaN in frames without landmarks, and where all points coincide.
+        `CHANNELS`. x (right) and y (down): where the point midway between the inner corners of the eyes is in the
+        picture, in distances between the eyes, by the median scale of all frames. depth: minus the logarithm of the
+        scale, the pixels of a distance between the eyes; 0.01 more is 1 % farther away. roll, yaw, pitch in radians, 0
+        for a frontal upright face: positive if the head is turned clockwise as it is seen, if the nose points to the
+        right in the picture, and if it points down; see `rotation`. NaN in frames without landmarks, and where all
+        points coincide.
 
     Raises
     ------

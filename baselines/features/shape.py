@@ -8,17 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.features.distilled_series import distil_series
 from repro.data.face_landmarks import CANONICAL, SMOOTHING, eye_centres, similarity, smooth_landmarks
 from repro.data.face_sequence import FaceSequence
 from repro.data.features import Extractor
 
-__all__ = ["INNER_POINTS", "SMALLEST_CHANGE", "Shape", "aligned_points"]
+__all__ = ["INNER_POINTS", "Shape", "aligned_points"]
 
 INNER_POINTS = 49
 """Points of brows, nose, eyes and mouth that both orders of landmarks have."""
-
-SMALLEST_CHANGE = 1e-5
-"""Floor of a change before its logarithm is taken, in distances between the eyes: the square is the floor of Eq. 6."""
 
 _JAW = 17
 _NOSE_TIP = 30
@@ -34,17 +32,16 @@ class Shape(Extractor):
     and the person's proportions remain. Unit: the distance between the eyes. The jaw's 17 points are left out, as its
     outline is fitted poorly, and so are the mouth's inner corners, which the order of 66 points lacks.
 
-    A map of two segments shows no frame. Its features are the distillate of the coordinates: of Eq. 6, for a single
-    point, the weights of numerator and denominator cancel, and in the domain of decision D5 ("rms") what remains is the
-    geometric mean over frames j of ``|x_j - y_j|``, the coordinate in the j-th frame of one segment and of the other.
-    It is not negative and tells how much a point moved, not where to, as the maps do of brightness.
+    A map of two segments shows no frame. Its features are the distillate of the coordinates (`distil_series`), which
+    tells how much a point moved, not where to, as the map does of brightness.
 
     Parameters
     ----------
     frames : int
         Frames of a clip that are looked at, as in `repro.data.features.PictureFeature`; maps are all looked at.
     smoothing : int
-        Frames of the moving average over landmarks, odd. The pictures are aligned by the same average.
+        Frames of the moving average over landmarks, odd. It is over the clip's frames; pictures are aligned by one over
+        the video's.
 
     Notes
     -----
@@ -63,8 +60,8 @@ class Shape(Extractor):
         chosen = sequence.shown(self.frames)
         spans = sequence.spans[chosen]
         points = aligned_points(sequence.landmarks, len(sequence), self.smoothing).reshape(len(sequence), -1)
-        if sequence.is_distilled:
-            values = np.stack([_change(points, start, stop) for start, stop in spans])
+        if sequence.segment_length is not None:
+            values = distil_series(points, sequence.segment_length)
         else:
             values = points[spans[:, 0]]
         return values.astype(np.float32), spans
@@ -108,14 +105,3 @@ def aligned_points(
     inner = np.delete(points, [*range(_JAW), *(_INNER_CORNERS if points.shape[1] == 68 else ())], axis=1)
     moved = inner @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
     return np.where(known[:, None, None], moved, np.nan)
-
-
-def _change(points: NDArray[np.float64], start: int, stop: int) -> NDArray[np.float64]:
-    """Return the geometric mean of each column's change (C,) from a segment's frames to those of the next."""
-    half = (stop - start) // 2
-    change = np.abs(points[start : start + half] - points[start + half : start + 2 * half])
-    known = np.isfinite(change).all(axis=1)
-    if not known.any():
-        return np.full(points.shape[1], np.nan)
-    result: NDArray[np.float64] = np.exp(np.log(np.maximum(change[known], SMALLEST_CHANGE)).mean(axis=0))
-    return result

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from baselines.features.grid import luma
 from baselines.features.regions import Region, eye_distance, regions
 from repro.data.features import PictureFeature
 
@@ -62,8 +63,6 @@ _NO_CONTRAST = 1e-6
 
 _TRUNCATE = 6.0
 """Standard deviations at which the Gaussian is cut: at four, a second derivative would still see how bright it is."""
-
-_GREY = np.array([0.299, 0.587, 0.114])
 
 
 class Surface(NamedTuple):
@@ -226,7 +225,7 @@ class Topographic(PictureFeature):
         """
         size = picture.shape[-1]
         boxes = regions(size)
-        shape = surface(np.tensordot(_GREY, picture.numpy(), 1), max(SMALLEST, self.scale * eye_distance(size)))
+        shape = surface(luma(picture), max(SMALLEST, self.scale * eye_distance(size)))
         lengths = np.concatenate([shape.magnitude[boxes[part]].ravel() for part in PARTS])
         contrast = float(np.sqrt(np.mean(lengths**2)))
         if contrast < _NO_CONTRAST:

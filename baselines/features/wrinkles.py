@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from baselines.features.grid import luma
 from baselines.features.regions import eye_distance, regions
 
 __all__ = ["WRINKLES", "wrinkles"]
 
 WRINKLES = ("forehead", "nose_root", "nasolabial_left", "nasolabial_right")
 """Regions in which pain draws or smooths wrinkles: raised or lowered brows, a wrinkled nose, a raised lip."""
-
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def wrinkles(pictures: Tensor) -> NDArray[np.float64]:
@@ -48,7 +47,7 @@ def wrinkles(pictures: Tensor) -> NDArray[np.float64]:
             raise ValueError(
                 f"pictures of {size} x {size} pixels are too small for the region {name!r}; make them larger"
             )
-        grey = np.tensordot(pictures[:, :, rows, columns].numpy(), _LUMA, axes=(1, 0))
+        grey = luma(pictures[:, :, rows, columns].transpose(0, 1))
         down, right = np.gradient(grey, axis=(1, 2))
         measured.append(np.hypot(down, right).mean(axis=(1, 2), dtype=np.float64))
     result: NDArray[np.float64] = np.stack(measured, axis=1) * eye_distance(size)

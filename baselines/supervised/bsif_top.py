@@ -23,7 +23,7 @@ class BSIFTopSVM(HistogramSVM):
     """`HistogramSVM` on `BSIFTop`."""
 
     name: ClassVar[str] = "bsif_top"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def extractors(self) -> tuple[Extractor, ...]:
         """Return the one extractor."""

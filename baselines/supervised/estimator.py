@@ -44,6 +44,8 @@ class SupervisedEstimator(ABC):
     version: ClassVar[int]
     inputs: ClassVar[Sequence[str]] = ("RGB", "OF", "SSD(RGB)", "SSD(OF)")
     """Inputs on which the system is defined; see `repro.data.encoding`."""
+    uses_device: ClassVar[bool] = False
+    """Whether it trains networks, which a GPU makes faster; others run on the CPU."""
 
     seed = 0
     device = "cpu"
@@ -95,8 +97,28 @@ class SupervisedEstimator(ABC):
         """Learn; arguments were checked."""
 
     @abstractmethod
+    def _probabilities(self, clips: ClipSet) -> NDArray[np.float64]:
+        """Return level probabilities, shape (n, highest training level + 1); the clips have no levels."""
+
     def predict_proba(self, clips: ClipSet) -> NDArray[np.float64]:
-        """Return level probabilities, shape (n, highest training level + 1)."""
+        """Return level probabilities, shape (n, highest training level + 1).
+
+        Raises
+        ------
+        ValueError
+            If a prediction is not finite; the message names the clip.
+        """
+        return self._finite(self._probabilities(clips.without_levels()), clips)
+
+    def _finite(self, values: NDArray[np.float64], clips: ClipSet) -> NDArray[np.float64]:
+        """Return predictions (n, ...), if all are finite."""
+        lost = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if lost.any():
+            raise ValueError(
+                f"{self.name}: the prediction for clip {clips.ids[lost][0]} is not finite; look at its features, or, "
+                "where a network diverged, lower the learning rate"
+            )
+        return values
 
     def predict(self, clips: ClipSet) -> NDArray[np.float64]:
         """Return the intensity of each clip, shape (n,): the expected level (decision D15)."""
@@ -120,12 +142,18 @@ class IntensityRegressor(SupervisedEstimator):
 
     @abstractmethod
     def _intensity(self, clips: ClipSet) -> NDArray[np.float64]:
-        """Return the predicted level of each clip, shape (n,), not bounded."""
+        """Return the predicted level of each clip, shape (n,), not bounded; the clips have no levels."""
 
     def predict(self, clips: ClipSet) -> NDArray[np.float64]:
-        """Return the intensity of each clip, shape (n,), between 0 and the highest training level."""
-        return bounded(self._intensity(clips), self.n_levels_ - 1)
+        """Return the intensity of each clip, shape (n,), between 0 and the highest training level.
 
-    def predict_proba(self, clips: ClipSet) -> NDArray[np.float64]:
+        Raises
+        ------
+        ValueError
+            If an intensity is not finite; the message names the clip.
+        """
+        return bounded(self._finite(self._intensity(clips.without_levels()), clips), self.n_levels_ - 1)
+
+    def _probabilities(self, clips: ClipSet) -> NDArray[np.float64]:
         """Return level probabilities, shape (n, highest training level + 1), whose mean is the intensity."""
         return tilted(self.frequencies_, self.predict(clips))

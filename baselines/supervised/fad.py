@@ -63,7 +63,7 @@ class FAD(SupervisedEstimator):
         self.model_ = make_pipeline(SimpleImputer(keep_empty_features=True), forest)
         self.model_.fit(self._features(clips), levels)
 
-    def predict_proba(self, clips: ClipSet) -> NDArray[np.float64]:
+    def _probabilities(self, clips: ClipSet) -> NDArray[np.float64]:
         """Return level probabilities, shape (n, highest training level + 1)."""
         probabilities = np.zeros((len(clips), self.n_levels_))
         probabilities[:, self.model_.classes_] = self.model_.predict_proba(self._features(clips))

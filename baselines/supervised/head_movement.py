@@ -6,53 +6,29 @@ pain recognition system", IEEE CYBCONF 2013, is what the compared numbers are ci
 implemented was found. So all of this is our interpretation: the six coordinates of the head's pose, described by the
 statistics that the same group published later (`baselines.features.time_series`), and an SVM with an RBF kernel.
 
-The pose is fitted to landmarks that expressions move, too (`baselines.features.head_pose`). On the simulated
-UNBC-McMaster data, whose landmarks are exact, much of what this system knows is expression, not movement of the head:
-with the same movement and a neutral face it is clearly worse.
+The pose is fitted to landmarks that expressions move, too (`baselines.features.head_pose`): part of what this system
+knows is expression, the more so the more exact landmarks are.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import ClassVar
 
 from baselines.features.face_activity import HeadPose
-from baselines.supervised.estimator import SupervisedEstimator
-from baselines.supervised.ordinal import OrdinalSVM
-from repro.data.features import ClipSet, Extractor
+from baselines.supervised.feature_svm import FeatureSVM
+from repro.data.features import Extractor
 
 __all__ = ["HeadMovement"]
 
 
 @dataclass
-class HeadMovement(SupervisedEstimator):
-    """An RBF-SVM on `HeadPose`; see `OrdinalSVM` for what becomes of missing values and of more than two levels.
-
-    Parameters
-    ----------
-    C, gamma : tuple of float
-        Candidates, see `OrdinalSVM`.
-    """
+class HeadMovement(FeatureSVM):
+    """`FeatureSVM` on `HeadPose`."""
 
     name: ClassVar[str] = "head_movement"
-    version: ClassVar[int] = 1
-
-    C: tuple[float, ...] = (1.0, 10.0)
-    gamma: tuple[float, ...] = (1.0, 0.1)
+    version: ClassVar[int] = 2
 
     def extractors(self) -> tuple[Extractor, ...]:
         """Return the one extractor."""
         return (HeadPose(),)
-
-    def _fit(self, clips: ClipSet, levels: NDArray[np.int64], groups: NDArray[Any]) -> None:
-        self.model_ = OrdinalSVM(self.C, self.gamma).fit(self._features(clips), levels, groups)
-
-    def predict_proba(self, clips: ClipSet) -> NDArray[np.float64]:
-        """Return level probabilities, shape (n, highest training level + 1)."""
-        return self.model_.predict_proba(self._features(clips))
-
-    def _features(self, clips: ClipSet) -> NDArray[Any]:
-        return clips.features(*self.extractors()).of_clips()

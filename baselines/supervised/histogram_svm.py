@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.supervised.estimator import SupervisedEstimator
+from baselines.supervised.feature_svm import FeatureSVM
 from baselines.supervised.ordinal import OrdinalSVM
 from repro.data.features import ClipSet
 
@@ -23,7 +23,7 @@ __all__ = ["HistogramSVM"]
 
 
 @dataclass
-class HistogramSVM(SupervisedEstimator):
+class HistogramSVM(FeatureSVM):
     """An RBF-SVM on principal components of the square roots of histograms that sum to 1 each.
 
     Distances between square roots are Hellinger's, which suit shares: a full bin does not drown the others, and what
@@ -38,28 +38,17 @@ class HistogramSVM(SupervisedEstimator):
     standardise : bool
         Whether square roots are brought to mean 0 and variance 1 before the PCA. Distances then are Hellinger's no
         more: bins in which clips hardly differ weigh as much as others.
-    C, gamma : tuple of float
-        Candidates, see `OrdinalSVM`.
     """
 
     grid: int = 4
     variance: float = 0.95
     standardise: bool = False
-    C: tuple[float, ...] = (1.0, 10.0)
-    gamma: tuple[float, ...] = (1.0, 0.1)
 
-    def _fit(self, clips: ClipSet, levels: NDArray[np.int64], groups: NDArray[Any]) -> None:
-        before = partial(_components, self.variance)
-        self.model_ = OrdinalSVM(self.C, self.gamma, before, self.standardise)
-        self.model_.fit(self._roots(clips), levels, groups)
+    def _svm(self) -> OrdinalSVM:
+        return OrdinalSVM(self.C, self.gamma, partial(_components, self.variance), self.standardise)
 
-    def predict_proba(self, clips: ClipSet) -> NDArray[np.float64]:
-        """Return level probabilities, shape (n, highest training level + 1)."""
-        return self.model_.predict_proba(self._roots(clips))
-
-    def _roots(self, clips: ClipSet) -> NDArray[np.float64]:
-        roots: NDArray[np.float64] = np.sqrt(clips.features(*self.extractors()).of_clips(), dtype=np.float64)
-        return roots
+    def _features(self, clips: ClipSet) -> NDArray[Any]:
+        return np.sqrt(super()._features(clips), dtype=np.float64)
 
 
 def _components(variance: float) -> list[Any]:

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.features.topographic import Topographic
-from baselines.supervised.estimator import IntensityRegressor
 from baselines.supervised.inner_folds import best_of, inner_folds
+from baselines.supervised.moments import MomentRegressor
 from repro.data.features import ClipSet, Extractor
 from repro.learning.seeds import seed_from
 
@@ -34,12 +34,11 @@ class Choice(NamedTuple):
 
 
 @dataclass
-class HoT(IntensityRegressor):
+class HoT(MomentRegressor):
     """Epsilon-SVR with an RBF kernel on principal components of a frame's topographical histograms.
 
-    It learns levels of moments: of frames, or of maps by the highest level of their frames. A clip's answer is the
-    highest of its moments' if these had levels of their own in training, as a clip's level is then the highest of its
-    frames' (decision D17); else it is their mean.
+    It learns levels of moments: of frames, or of maps by the highest level of their frames. See `MomentRegressor` for
+    what becomes of a clip's answers.
 
     Parameters
     ----------
@@ -74,13 +73,12 @@ class HoT(IntensityRegressor):
 
     def _fit(self, clips: ClipSet, levels: NDArray[np.int64], groups: NDArray[Any]) -> None:
         moments = clips.features(*self.extractors())
-        y, people = clips.moment_levels(moments, levels), groups[moments.clip]
+        y, people = self._moment_levels(clips, moments, levels), groups[moments.clip]
         x = moments.values.astype(np.float64)
         if len(x) > self.most_moments:
             random = np.random.default_rng(seed_from("hot", self.seed))
             drawn = np.sort(random.choice(len(x), self.most_moments, replace=False))
             x, y, people = x[drawn], y[drawn], people[drawn]
-        self.of_moments_ = np.max if clips.frame_levels is not None else np.mean
         self.choice_ = best_of(
             [Choice(*values) for values in product(self.C, self.gamma, self.epsilon)],
             lambda choice, train, test: self._machine(choice, x[train], y[train]).predict(x[test]),
@@ -103,4 +101,4 @@ class HoT(IntensityRegressor):
 
     def _intensity(self, clips: ClipSet) -> NDArray[np.float64]:
         moments = clips.features(*self.extractors())
-        return moments.reduce(self.of_moments_, self.machine_.predict(moments.values.astype(np.float64)))
+        return self._of_clips(moments, self.machine_.predict(moments.values.astype(np.float64)))

@@ -28,7 +28,7 @@ class LBPTopSVM(HistogramSVM):
     """
 
     name: ClassVar[str] = "lbp_top"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     radius: int = 1
     time_radius: int = 3

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.supervised.inner_folds import best_of, inner_folds, out_of_fold
+from baselines.supervised.platt import PlattCurve, fit_platt
 from repro.learning.protocols import Split
 
 __all__ = ["OrdinalSVM", "thresholds"]
@@ -23,8 +24,8 @@ class OrdinalSVM:
 
     With two levels it is the plain SVM, as the systems that use it were published; more levels are ordered, which this
     scheme uses. The rarest of sixteen are too few for a machine each: thresholds with fewer than `FEWEST` clips on a
-    side are left out. Classes are weighted inversely to their frequency. Margins become probabilities by Platt's
-    logistic curve, fitted to margins of clips whose subjects the machine had not seen. C and gamma are those with the
+    side are left out. Classes are weighted inversely to their frequency. Margins become probabilities by Platt's curve
+    (`fit_platt`), fitted to margins of clips whose subjects the machine had not seen. C and gamma are those with the
     best AUC at the most even threshold over inner folds of whole subjects. Missing features (NaN) take the training
     mean.
 
@@ -83,7 +84,7 @@ class OrdinalSVM:
         above = np.ones((len(prepared), len(self.thresholds_) + 2))
         above[:, -1] = 0
         for number, (machine, curve) in enumerate(zip(self.machines_, self.curves_, strict=True), 1):
-            above[:, number] = curve.predict_proba(machine.decision_function(prepared)[:, None])[:, 1]
+            above[:, number] = curve(machine.decision_function(prepared))
         above = np.minimum.accumulate(above, axis=1)  # each machine was fitted for itself
         return -np.diff(above, axis=1) @ self._shares()
 
@@ -140,16 +141,14 @@ def _curve(
     above: NDArray[np.bool_],
     folds: Sequence[Split],
     seen: NDArray[np.float64],
-) -> Any:
+) -> PlattCurve:
     """Fit Platt's curve to margins of unseen subjects; to those of seen ones where there are no others."""
-    from sklearn.linear_model import LogisticRegression
-
     rows, margins = np.arange(len(above)), seen
     if folds:
         found = out_of_fold(lambda choice, train, test: unseen.margins(choice, above, train, test), choice, folds)
         if len(np.unique(above[found[0]])) > 1:
             rows, margins = found
-    return LogisticRegression(C=1.0).fit(margins[:, None], above[rows])
+    return fit_platt(margins, above[rows])
 
 
 def thresholds(levels: NDArray[np.int64]) -> list[int]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from baselines.features.lbp import LBP
 from baselines.features.shape import Shape
-from baselines.supervised.estimator import IntensityRegressor
 from baselines.supervised.inner_folds import best_of, inner_folds
 from baselines.supervised.levels import bounded
+from baselines.supervised.moments import MomentRegressor
 from baselines.supervised.ordinal_regression import OrdinalProblem, Solver, apex_pairs, solve
 from repro.data.features import ClipSet, Extractor, Moments
 from repro.learning.seeds import seed_from
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass
-class OSVR(IntensityRegressor):
+class OSVR(MomentRegressor):
     """Ordinal support vector regression (R. Zhao, Q. Gan, S. Wang and Q. Ji, CVPR 2016).
 
     A linear function of a frame's features that lies near the frame's level and grows towards the apex of the
@@ -47,9 +47,9 @@ class OSVR(IntensityRegressor):
     A moment of an SSD input is the map of two segments, with the highest level of its frames, and the features of the
     map (`Shape` says what they are of landmarks); two maps are ordered like two frames.
 
-    Where frames have no levels, as on BioVid, no apex is known. Then there are no pairs: what remains is a support
-    vector regression with squared loss, in which each moment has the level of its clip, whose intensity is the mean
-    over moments.
+    Where frames have no levels of their own, as on BioVid, no apex is known. Then there are no pairs: what remains is a
+    support vector regression with squared loss, in which each moment has the level of its clip, whose intensity is the
+    mean over moments.
 
     Parameters
     ----------
@@ -96,8 +96,7 @@ class OSVR(IntensityRegressor):
 
     def _fit(self, clips: ClipSet, levels: NDArray[np.int64], groups: NDArray[Any]) -> None:
         kinds = self._kinds(clips)
-        own = clips.moment_levels(kinds[0], levels)
-        self.takes_highest_ = clips.frame_levels is not None
+        own = self._moment_levels(clips, kinds[0], levels)
         made: dict[bytes, tuple[_Part, Array]] = {}
 
         def predict(choice: tuple[float, float], train: NDArray[np.intp], test: NDArray[np.intp]) -> Array:
@@ -127,9 +126,6 @@ class OSVR(IntensityRegressor):
             if not np.array_equal(kind.counts, kinds[0].counts) or not np.array_equal(kind.spans, kinds[0].spans):
                 raise ValueError(f"{self.name}: features {extractor.name} are of other moments than landmarks")
         return kinds
-
-    def _of_clips(self, moments: Moments, intensities: Array) -> Array:
-        return moments.reduce(np.max if self.takes_highest_ else np.mean, intensities)
 
     def _part(self, kinds: list[Moments], own: NDArray[np.int64], train: NDArray[np.intp]) -> _Part:
         """Prepare what is learned from some of the clips."""

@@ -20,19 +20,23 @@ from numpy.typing import NDArray
 
 from baselines.features.dct import DCT
 from baselines.features.lbp import LBP
-from baselines.supervised.estimator import IntensityRegressor
 from baselines.supervised.inner_folds import best_of, inner_folds
+from baselines.supervised.moments import MomentRegressor
 from baselines.supervised.relevance import RelevanceVectorRegression, squared_distances
 from repro.data.features import ClipSet, Extractor
 
 __all__ = ["RVR"]
+
+_ROUNDING = 1e-6
+"""Share of the largest feature up to which a deviation is that of float32's rounding: cells that are flat in all
+training pictures have such coefficients, which those of other pictures exceed by ten orders of magnitude."""
 
 ITERATIONS = 100
 """Most iterations of the fixed point while widths are compared; later ones remove columns that matter little."""
 
 
 @dataclass
-class RVR(IntensityRegressor):
+class RVR(MomentRegressor):
     """Two relevance vector regressions of moments, on `DCT` and on `LBP`, and the mean of both.
 
     Coefficients of the DCT are divided by their standard deviation. Of the histograms the square root is taken, so that
@@ -57,7 +61,7 @@ class RVR(IntensityRegressor):
     """
 
     name: ClassVar[str] = "rvr"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     frames: int = 5
     grid: int = 9
@@ -65,23 +69,22 @@ class RVR(IntensityRegressor):
     widths: tuple[float, ...] = (2.0, 1.0, 4.0)
     candidates: int = 500
 
+    def __post_init__(self) -> None:
+        """Check that there can be distances between candidates."""
+        if self.candidates < 2:
+            raise ValueError(f"candidates={self.candidates}: at least 2 moments must be able to be relevance vectors")
+
     def extractors(self) -> tuple[Extractor, ...]:
         """Return those of the low frequencies and of the patterns."""
         return DCT(self.frames, self.grid, self.coefficients), LBP(self.frames, self.grid)
 
     def _fit(self, clips: ClipSet, levels: NDArray[np.int64], groups: NDArray[Any]) -> None:
         """Fit both regressions to the levels of moments."""
-        self.takes_highest_ = clips.frame_levels is not None
         self.machines_: list[_Machine] = []
         for number, extractor in enumerate(self.extractors()):
             self.report(number / 2, f"relevance vector regression on {extractor.name}")
             moments = clips.features(extractor)
-            targets = clips.moment_levels(moments, levels)
-            if targets.min() == targets.max():
-                raise ValueError(
-                    f"all {len(targets)} moments that are looked at have level {targets[0]}, though clips differ; look "
-                    f"at more than frames={self.frames} of each"
-                )
+            targets = self._moment_levels(clips, moments, levels)
             histograms = isinstance(extractor, LBP)
             self.machines_.append(self._machine(moments.values, targets, groups[moments.clip], histograms))
         self.choice_ = tuple(machine.width for machine in self.machines_)
@@ -100,7 +103,7 @@ class RVR(IntensityRegressor):
         """Return the mean of both answers, the highest or the mean of each clip's moments."""
         found = [clips.features(extractor) for extractor in self.extractors()]
         answers = [machine.predict(moments.values) for machine, moments in zip(self.machines_, found, strict=True)]
-        return found[0].reduce(np.max if self.takes_highest_ else np.mean, np.mean(answers, axis=0))
+        return self._of_clips(found[0], np.mean(answers, axis=0))
 
 
 @dataclass
@@ -134,7 +137,7 @@ class _Machine:
 
 
 def _one_over_deviation(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return one over each column's standard deviation (d,); 0 for those that do not vary."""
-    varies = np.ptp(x, axis=0) > 0
+    """Return one over each column's standard deviation (d,); 0 for those that vary by no more than rounding."""
     deviation = np.std(x, axis=0, dtype=np.float64)
+    varies = deviation > _ROUNDING * np.abs(x).max()
     return np.where(varies, 1 / np.where(varies, deviation, 1), 0).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -111,8 +112,11 @@ class _Collector:
         begin = time.monotonic()
         try:
             self._parts.append(self.extractor.of(sequences))
+        except MemoryError:
+            raise
         except Exception as error:  # a method's own fault, told in its place
-            self.error = f"{self.extractor.name}: {type(error).__name__}: {error}"
+            told = str(error) if isinstance(error, ValueError) else traceback.format_exc()
+            self.error = f"{self.extractor.name}, video {sequences[0].clip.video}: {told}"
         self._seconds += time.monotonic() - begin
 
     def to_bytes(self, notes: FeatureNotes) -> bytes:
@@ -188,6 +192,7 @@ def read_features(paths: Sequence[Path]) -> FeatureFile:
 
 def _unreadable(path: Path, error: Exception) -> ValueError:
     failed = _error_of(path)
-    if not path.exists() and failed.is_file():
-        return ValueError(f"features could not be computed: {failed.read_text()}")
+    if not path.exists():
+        told = f"could not be computed: {failed.read_text()}" if failed.is_file() else f"are not in {path}: run again"
+        return ValueError(f"features {told}")
     return ValueError(f"{path} is not a readable file of features ({error}); remove it and run again")

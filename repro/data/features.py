@@ -246,6 +246,10 @@ class ClipSet:
         levels = None if self.frame_levels is None else [self.frame_levels[i] for i in index]
         return ClipSet(self.ids[index], self.subjects[index], lambda e: self.features(e).select(index), levels)
 
+    def without_levels(self) -> ClipSet:
+        """Return the clips without the levels of their frames, as they are to be predicted."""
+        return ClipSet(self.ids, self.subjects, self.features)
+
     def moment_levels(self, moments: Moments, levels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the level of each moment: the highest of its frames, or its clip's where frames have none.
 

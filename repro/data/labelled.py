@@ -94,7 +94,7 @@ def labelled_clips(
 
 def frame_levels(dataset: Dataset, clips: Sequence[Clip]) -> list[NDArray[np.int64]] | None:
     """Return the level of each frame of each clip; None where labels are of whole videos."""
-    records = {record.video: record for record in dataset.records}
-    if all((record.levels == record.levels[:1]).all() for record in records.values()):
+    if not dataset.labels_of_frames:
         return None
+    records = {record.video: record for record in dataset.records}
     return [records[clip.video].levels[clip.start : clip.stop] for clip in clips]

@@ -144,6 +144,8 @@ class Dataset:
         Digest of the files' names, sizes and labels, from `Digest`.
     n_levels : int
         Number of levels that a label can take: labels are 0..n_levels - 1. 0 for a dataset without labels.
+    labels_of_frames : bool
+        Whether frames were labelled one by one; else a video's label is repeated.
     excluded, notes : iterable of Exclusion
         Rows for what was left out, and for what is remarkable but was kept.
     strict : bool
@@ -158,6 +160,7 @@ class Dataset:
         *,
         content: str,
         n_levels: int,
+        labels_of_frames: bool = False,
         excluded: Iterable[Exclusion] = (),
         notes: Iterable[Exclusion] = (),
         strict: bool = True,
@@ -168,6 +171,7 @@ class Dataset:
         self.excluded = list(excluded)
         self.notes = list(notes)
         self.n_levels = n_levels
+        self.labels_of_frames = labels_of_frames
         self.strict = strict
         self.simulated = simulation(self.root) is not None
         self._content = content

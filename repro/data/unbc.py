@@ -170,6 +170,7 @@ def open_unbc(root: str | os.PathLike[str], strict: bool = True) -> Dataset:
         records,
         content=reader.digest.hexdigest(),
         n_levels=MAX_PSPI + 1,
+        labels_of_frames=True,
         excluded=reader.excluded,
         notes=reader.notes,
         strict=strict,

@@ -126,9 +126,7 @@ def _cost_of_features(plan: Plan, store: Store) -> dict[str, dict[str, float]]:
             file = store.feature_file(key)
             if file.is_file():
                 notes = read_feature_notes(file)
-                own = sums.setdefault(
-                    f"{extractor.name} of {task.arguments['spec'].kind}", {"clips": 0, "seconds": 0.0}
-                )
+                own = sums.setdefault(f"{extractor!r} of {task.arguments['spec'].kind}", {"clips": 0, "seconds": 0.0})
                 own["clips"] += len(notes.ids)
                 own["seconds"] = round(own["seconds"] + notes.seconds, 3)
     return sums

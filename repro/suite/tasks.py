@@ -1,4 +1,4 @@
-"""The functions that workers run: simulate, encode, pretrain, fine-tune. Each leaves one file and can be repeated."""
+"""The functions that workers run: encode, extract, pretrain, fit. Each leaves files of its own and can be repeated."""
 
 from __future__ import annotations
 
@@ -224,10 +224,13 @@ def fit_supervised(
     device: str,
     report: Report = _nothing,
 ) -> None:
-    """Fit a supervised system to the training subjects' clips and store what it predicts for the others'."""
+    """Fit a supervised system to the training subjects' clips and store what it predicts for the others'.
+
+    Levels of frames are those of the training clips only; the others come without any.
+    """
     place = Store(store)
     begin = time.monotonic()
-    with PeakMemory() as memory:
+    with PeakMemory(device) as memory:
         made, known = _features(place, features, clips)
         train, test = _sides(np.array([clip.subject for clip in known]), train_subjects)
         if labelled is not None:
@@ -235,8 +238,9 @@ def fit_supervised(
         levels = np.array([known[i].level for i in train])
         of_frames = None if frame_levels is None else [frame_levels[known[i].id] for i in train]
         if shuffled:
-            levels = np.random.default_rng(seed_from("shuffled labels", seed)).permutation(levels)
-            of_frames = None
+            order = np.random.default_rng(seed_from("shuffled labels", seed)).permutation(len(train))
+            levels = levels[order]
+            of_frames = None if of_frames is None else _exchanged(of_frames, order)
         training, tested = _clip_set(made, known, train, of_frames), _clip_set(made, known, test)
         estimator.run_with(seed=seed, device=device, report=report).fit(training, levels, training.subjects)
         scores = np.zeros((len(test), n_levels), np.float32)
@@ -245,6 +249,14 @@ def fit_supervised(
     predictions = CellPredictions(tested.ids, tested.subjects, truth, scores, fold, repetition)
     run_as = {**_circumstances(begin), "peak_bytes": memory.bytes}
     place.write(key, predictions, {"description": description, "run": run_as})
+
+
+def _exchanged(of_frames: Sequence[NDArray[np.int64]], order: NDArray[np.intp]) -> list[NDArray[np.int64]]:
+    """Give each clip the levels of another's frames, stretched or thinned where lengths differ."""
+    return [
+        of_frames[other][np.arange(len(own)) * len(of_frames[other]) // len(own)]
+        for own, other in zip(of_frames, order, strict=True)
+    ]
 
 
 def _features(

@@ -25,7 +25,7 @@ __all__ = ["Cell", "Plan", "build_plan", "expected_cells"]
 _VERSION = 1
 """Of the work between data and predictions; raised when the same description would give other numbers."""
 
-_COST = {"training image": 0.0045, "probe": 2.5, "supervised": 15.0}
+_COST = {"training image": 0.0045, "probe": 2.5, "network": 30.0, "classical": 4.0}
 """Rough seconds on one core at the quick scale; they only weigh the progress bar."""
 
 
@@ -269,14 +269,15 @@ class _Planner:
             "estimator": estimator,
             "shuffled": row.shuffled,
             "seed": seed_from("cell", corpus.dataset.name, split.fold, repetition),
-            "device": self.device,
+            "device": self.device if estimator.uses_device else "cpu",
         }
         described = {
             "system": estimator.describe(),
             "features": [extractor.describe() for extractor in extractors],
             "shuffled": row.shuffled,
         }
-        return _Filler(tasks.fit_supervised, arguments, described, tuple(requires), _COST["supervised"])
+        cost = _COST["network" if estimator.uses_device else "classical"]
+        return _Filler(tasks.fit_supervised, arguments, described, tuple(requires), cost)
 
     @staticmethod
     def _labelled(row: Row, corpus: Corpus, split: Split, repetition: int) -> list[str] | None:

@@ -37,7 +37,7 @@ def dataset(*lengths, levels=None):
         Ramp(f"s{i}", f"s{i}/v", n, np.arange(n) // 10 if levels is None else np.full(n, levels[i]))
         for i, n in enumerate(lengths)
     ]
-    return Dataset("manifest", "nowhere", records, content="0", n_levels=9)
+    return Dataset("manifest", "nowhere", records, content="0", n_levels=9, labels_of_frames=levels is None)
 
 
 SPEC = InputSpec("RGB", size=8, alignment="none")
@@ -69,6 +69,5 @@ def test_what_cannot_be_used_is_told():
         clips.features(First())
 
 
-def test_levels_of_frames_are_known_if_any_video_has_several():
-    data = dataset(30, 30, levels=[1, 1])
-    assert frame_levels(data, []) is None and frame_levels(dataset(30), []) == []
+def test_whether_frames_were_labelled_is_the_datasets_to_tell():
+    assert frame_levels(dataset(30, 30, levels=[1, 1]), []) is None and frame_levels(dataset(30), []) == []

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from baselines.features.distilled_series import distil_series
 from baselines.features.face_activity import (
     FaceActivity,
     HeadPose,
@@ -15,7 +16,7 @@ from baselines.features.face_activity import (
     wrinkle_series,
 )
 from baselines.features.landmarks import DISTANCES, distances
-from baselines.features.time_series import STATISTICS, describe, distil_series
+from baselines.features.time_series import STATISTICS, describe
 from baselines.features.wrinkles import wrinkles
 
 KINDS = ["RGB", "SSD(RGB)"]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.features.shape import INNER_POINTS, SMALLEST_CHANGE, Shape, aligned_points
+from baselines.features.distilled_series import SMALLEST_CHANGE
+from baselines.features.shape import INNER_POINTS, Shape, aligned_points
 from repro.data.face_landmarks import smooth_landmarks
 from repro.ssd import feature_maps
 

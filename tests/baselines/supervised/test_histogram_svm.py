@@ -53,7 +53,7 @@ def test_the_machine_is_the_described_chain(drawn, system, standardise):
     inner = model.model_
     above = levels > inner.thresholds_[0]
     machine = SVC(C=3.0, gamma=gamma, class_weight="balanced").fit(x[train], above[train])
-    curve = inner.curves_[0].predict_proba(machine.decision_function(x[test])[:, None])[:, 1]
+    curve = inner.curves_[0](machine.decision_function(x[test]))
     found = model.predict_proba(clips.select(test))[:, inner.thresholds_[0] + 1 :].sum(axis=1)
     np.testing.assert_allclose(found, curve, atol=1e-6)
 
