@@ -166,16 +166,19 @@ def solve(
 
     Raises
     ------
-    RuntimeError
+    ValueError
+        If there is no such solver.
+    FloatingPointError
         If the gap is not reached.
     """
     if solver not in get_args(Solver):
         raise ValueError(f"solver {solver!r} is not one of {', '.join(map(repr, get_args(Solver)))}")
     solution = {"lbfgs": _lbfgs, "admm": _admm}[solver](problem, tolerance, max_iterations)
     if not solution.gap <= tolerance * solution.value:
-        raise RuntimeError(
+        raise FloatingPointError(
             f"{solver} reached a gap of {solution.gap:.3g} at value {solution.value:.6g} in {solution.iterations} "
-            f"iterations, not {tolerance:g} of it; raise max_iterations, tolerance or ridge"
+            f"iterations, not {tolerance:g} of it, with ridge {problem.ridge:g}, weights {problem.gamma} and "
+            f"{len(problem.x)} moments of {problem.x.shape[1]} features; take a larger ridge, or less weight of order"
         )
     return solution
 

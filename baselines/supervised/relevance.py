@@ -5,7 +5,8 @@ M. E. Tipping, "Sparse Bayesian learning and the relevance vector machine", Jour
 prior N(0, 1 / alpha_i) of its own (Eqs. 4 and 5). Weights are integrated out; alpha and sigma^2 are those of largest
 evidence, with flat priors on their logarithms. Most alpha_i then grow without limit, which removes their columns.
 
-Ours: where the fixed point begins and ends, when a column is removed, and the floor of the noise.
+Ours: where the fixed point begins and ends, when a column is removed, the floor of the noise, and that Eq. 18 divides by
+1 at least.
 """
 
 from __future__ import annotations
@@ -220,8 +221,8 @@ class RelevanceVectorRegression:
         Of the weights.
     noise_ : float
         sigma^2.
-    evidences_ : ndarray
-        As in `SparseFit`.
+    converged_ : bool
+        Whether the fixed point was reached; if not, what is left to do is mostly the removal of minor columns.
     """
 
     width: float
@@ -253,7 +254,7 @@ class RelevanceVectorRegression:
         found = maximise_evidence(design, np.asarray(targets, dtype=np.float64), self.iterations, self.tolerance)
         self.constant_ = bool(found.columns[0] == 0)
         self.vectors_ = candidates[found.columns[int(self.constant_) :] - 1]
-        self.posterior_, self.noise_, self.evidences_ = found.posterior, found.noise, found.evidences
+        self.posterior_, self.noise_, self.converged_ = found.posterior, found.noise, found.converged
         return self
 
     def predict(self, x: NDArray[Any]) -> Array:
