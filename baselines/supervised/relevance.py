@@ -5,8 +5,8 @@ M. E. Tipping, "Sparse Bayesian learning and the relevance vector machine", Jour
 prior N(0, 1 / alpha_i) of its own (Eqs. 4 and 5). Weights are integrated out; alpha and sigma^2 are those of largest
 evidence, with flat priors on their logarithms. Most alpha_i then grow without limit, which removes their columns.
 
-Ours: where the fixed point begins and ends, when a column is removed, the floor of the noise, and that Eq. 18 divides by
-1 at least.
+Ours: where the fixed point begins and ends, when a column is removed, the floor of the noise, and that Eq. 18 divides
+by 1 at least.
 """
 
 from __future__ import annotations
