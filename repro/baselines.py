@@ -44,8 +44,8 @@ METRICS = (("pain AUC", "auc_binary"), ("AUC", "auc_ovr"), ("MSE", "mse"), ("PCC
 TABLE = Table(
     name="baselines",
     title="Supervised systems on both datasets, not in the paper in this form",
-    caption="Supervised systems on frames and on the SSD maps of segments, and what they must beat. FAD set standardises "
-    "features by all clips of a subject, test subjects' unlabelled ones included, as its authors do; no other system does.",
+    caption="Supervised systems on frames and on the SSD maps of segments, and what they must beat. FAD set "
+    "standardises by all clips of a subject, test subjects' unlabelled ones included, as its authors do; no other system does.",
     lead=("Method", "Data", "quoted in"),
     rows=_rows(),
     columns=tuple(
