@@ -45,7 +45,7 @@ TABLE = Table(
     name="baselines",
     title="Supervised systems on both datasets, not in the paper in this form",
     caption="Supervised systems on frames and on the SSD maps of segments, and what they must beat. FAD set "
-    "standardises by all clips of a subject, test subjects' unlabelled ones included, as its authors do; no other system does.",
+    "standardises by all clips of a subject, test subjects' unlabelled ones included; no other does.",
     lead=("Method", "Data", "quoted in"),
     rows=_rows(),
     columns=tuple(
