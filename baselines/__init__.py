@@ -139,7 +139,7 @@ METHODS: Mapping[str, Method] = _registry(
         "lstm",
         "LSTM",
         "supervised",
-        "Rodriguez, Cucurull, Gonzàlez, Gonfaus, Nasrollahi, Moeslund and Roca 2017",
+        "Rodriguez, Cucurull, Gonzalez, Gonfaus, Nasrollahi, Moeslund and Roca 2017",
         ("table6",),
         "baselines.supervised.lstm:LSTM",
     ),

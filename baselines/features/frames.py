@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,7 +15,10 @@ from repro.data.encoding import middle_frames
 from repro.data.face_sequence import FaceSequence
 from repro.data.features import Extractor, Moments
 
-__all__ = ["Pictures", "are_frames", "spread"]
+__all__ = ["Pictures", "are_frames", "contrast", "contrast_in_bytes", "sample_evenly"]
+
+_NO_CONTRAST = 128
+"""Grey level that stands for no difference from the mean of a clip."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,32 @@ def are_frames(moments: Moments) -> bool:
     return bool((moments.spans[:, 1] - moments.spans[:, 0] == 1).all())
 
 
-def spread(moments: Moments, rows: int) -> NDArray[np.int64]:
+def contrast(pictures: Tensor) -> Tensor:
+    """Subtract their mean from the pictures of each clip, (..., T, 3, H, W) float.
+
+    What differs from one person to another is then gone, and what a face does in the clip remains. Maps of two segments
+    show that already: this is for moments that `are_frames`.
+    """
+    return pictures - pictures.mean(-4, keepdim=True)
+
+
+def contrast_in_bytes(moments: Moments) -> Tensor:
+    """Return the `contrast` of frames as images, (M, 3, H, W) uint8: rounded, about 128, cut off at 0 and 255.
+
+    `repro.learning.finetune` takes images in bytes and augments each frame by itself, after which the mean of its clip
+    can no longer be subtracted.
+
+    Parameters
+    ----------
+    moments : Moments
+        Frames, (M, 3, H, W) uint8.
+    """
+    clips = torch.from_numpy(moments.values).split(moments.counts.tolist())
+    shown = (contrast(clip.float()) + _NO_CONTRAST for clip in clips)
+    return torch.cat([clip.round_().clamp_(0, 255).to(torch.uint8) for clip in shown])
+
+
+def sample_evenly(moments: Moments, rows: int) -> NDArray[np.int64]:
     """Return which moments show each clip by a fixed number of them: those in the middle of so many equal parts.
 
     Of a clip with fewer moments, each is repeated for the parts whose middles it is nearest to.

@@ -14,7 +14,7 @@ do to recognise people. Clips that overlap in time share frames and are no negat
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,15 +24,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from baselines.selfsup.heads import linear
-from baselines.supervised.training import train
+from baselines.supervised.training import Show, train
 from repro.learning.augmentation import to_network
 from repro.learning.pretext import Report
 from repro.learning.schedule import Schedule
 
 __all__ = ["FrameClipMatcher", "FrameClipPairs", "describe_frames", "match_frames"]
-
-Show = Callable[[Tensor, torch.Generator | None], Tensor]
-"""From clips (B, T, 3, H, W) uint8 to what the 3-D network takes; augmented if there is a generator."""
 
 _NAME = re.compile(r"(.*):(\d+)-(\d+)", re.DOTALL)
 
@@ -153,7 +150,6 @@ def describe_frames(teacher: nn.Module, pictures: Tensor, device: str = "cpu") -
 
 def match_frames(
     student: nn.Module,
-    pictures: Tensor,
     frames: Tensor,
     pairs: FrameClipPairs,
     *,
@@ -168,13 +164,11 @@ def match_frames(
     ----------
     student : nn.Module
         The 3-D network; it is changed in place.
-    pictures : Tensor, (n, T, 3, H, W) uint8
-        The clips.
     frames : Tensor, (n, T, F)
-        What the teacher says of their frames.
+        What the teacher says of the clips' frames.
     pairs : FrameClipPairs
     show : callable
-        Prepares clips for the network; called with `generator`.
+        Returns clips (B, 3, T, H, W) on the network's device; called with `generator`.
     schedule : Schedule
     generator : torch.Generator
     report : callable
@@ -190,7 +184,7 @@ def match_frames(
 
     def loss(batch: Tensor) -> Tensor:
         whose, which = pairs.draw(batch, generator)
-        logits = matcher(show(pictures[batch], generator).to(device), frames[whose, which].to(device))
+        logits = matcher(show(batch, generator, False), frames[whose, which].to(device))
         return functional.binary_cross_entropy_with_logits(logits, target.expand_as(logits))
 
     train(matcher.parameters(), loss, pairs.usable, schedule, generator, report)

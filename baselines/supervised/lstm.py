@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from baselines.features.frames import Pictures, are_frames
-from baselines.supervised.estimator import IntensityRegressor
-from baselines.supervised.training import train
-from repro.data.features import ClipSet, Extractor, Moments
+from baselines.features.frames import contrast_in_bytes
+from baselines.supervised.moments import learnable_levels
+from baselines.supervised.network import IntensityNetwork
+from baselines.supervised.training import Show
+from repro.data.features import ClipSet, Moments
 from repro.learning.augmentation import Augmentation, to_network
 from repro.learning.backbones import MIN_SIZE
 from repro.learning.finetune import FineTuning, fine_tune
-from repro.learning.pretext import BackboneSpec, Report, isolated_randomness
+from repro.learning.pretext import BackboneSpec, isolated_randomness
 from repro.learning.schedule import Schedule
 from repro.learning.seeds import seed_from
 
@@ -27,9 +27,6 @@ __all__ = ["LSTM"]
 
 _CHUNK = 256
 """Pictures that are described at a time."""
-
-_NO_CONTRAST = 128
-"""Grey level that stands for no difference from the mean of a clip."""
 
 _CNN_SHARE = 0.8
 """Of the progress; fine-tuning takes most of the time."""
@@ -51,60 +48,53 @@ class SequenceRegressor(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(units, 1)
 
-    def forward(self, sequences: Tensor, lengths: Tensor) -> Tensor:
-        """Map padded sequences (B, T, n_features) of lengths (B,) to one number each, (B,)."""
-        states, _ = self.lstm(sequences)
-        last = states[torch.arange(len(states)), lengths - 1]  # what is padded comes after it and changes nothing
+    def forward(self, sequences: list[Tensor]) -> Tensor:
+        """Map B sequences (T, n_features), of any lengths and on any device, to one number each, (B,)."""
+        states, _ = self.lstm(pad_sequence(sequences, batch_first=True).to(self.output.weight.device))
+        ends = torch.tensor([len(sequence) - 1 for sequence in sequences])
+        last = states[torch.arange(len(states)), ends]  # what is padded comes after it and changes nothing
         intensity: Tensor = self.output(self.dropout(last))[:, 0]
         return intensity
 
 
 @dataclass
-class LSTM(IntensityRegressor):
-    """Long short-term memory over fine-tuned features of frames (P. Rodriguez et al., IEEE Trans. Cybernetics, 2017).
+class LSTM(IntensityNetwork):
+    """Long short-term memory over fine-tuned features of frames.
 
-    From the paper "Deep Pain" and its authors' code: a convolutional network is fine-tuned on single frames and their
-    labels, then frozen; its features, standardised by those of the training frames, are the input of one LSTM layer of
-    256 units; a linear layer reads its last step; sequences of 16 frames; Adam and the mean squared error. Ours:
+    P. Rodriguez, G. Cucurull, J. Gonzalez, J. M. Gonfaus, K. Nasrollahi, T. B. Moeslund and F. X. Roca, "Deep Pain:
+    exploiting long short-term memory networks for facial expression classification", IEEE Transactions on Cybernetics
+    52(5), 2022 (early access 2017). From the paper and its authors' code: a convolutional network is fine-tuned on
+    single frames and their labels, then frozen; its features, standardised by those of the training frames, are the
+    input of one LSTM layer of 256 units; a linear layer reads its last step; sequences of 16 frames; Adam and the mean
+    squared error. Ours, beside what `IntensityNetwork` says:
 
     * the convolutional network. The paper's was trained on millions of other faces before, and no such network is at
       hand: it is one of this suite's backbones, trained from scratch as a classifier of the levels of the training
       clips' frames. Where these are not known, or all alike, frames have their clip's;
-    * a sequence is a clip, not the frames before each frame: pictures spread over it, and its level. Clips of fewer
-      pictures, as of maps, are shorter sequences;
-    * each clip is learned as it is or mirrored, as drawn anew each time; the answer is the mean of both;
-    * `contrast`, off by default and not in the paper: from each picture of a clip their mean is subtracted before the
-      convolutional network sees it. What differs from one person to another is then gone, and what a face does in the
-      clip remains. Maps of segments show that already and are left as they are.
+    * a sequence is a clip, not the frames before each frame: pictures spread over it. Clips of fewer pictures, as of
+      maps, are shorter sequences;
+    * each clip is learned as it is or mirrored, as drawn anew each time;
+    * `contrast` is what the convolutional network sees, rounded to bytes; see `contrast_in_bytes`.
 
     Parameters
     ----------
-    frames : int
-        Frames of a clip that are looked at. Of maps, all are.
-    size : int
-        Height and width of the pictures in pixels.
     cnn : FineTuning
         The convolutional network and its training.
     units : int
         Of the LSTM layer.
     dropout : float
         Of its last step.
-    contrast : bool
-        Show each frame by what it differs by from the mean of its clip's.
-    epochs, batch_size : int
-        Passes of the LSTM's training over the clips, and clips in an update.
-    learning_rate, weight_decay : float
-        Of Adam; the rate warms up and falls as half a cosine.
+    frames, size, contrast
+        See `IntensityNetwork`; of maps, all are looked at.
+    epochs, batch_size, learning_rate, weight_decay
+        Of the LSTM's training; see `IntensityNetwork`. The optimiser is Adam.
 
     Attributes
     ----------
-    backbone_, network_ : nn.Module
-        The convolutional network, without its classifier, and a `SequenceRegressor`, which maps sequences to levels in
-        deviations from the training mean.
-    centre_, spread_ : Tensor, (d,)
-        Mean and standard deviation of the features of training pictures and their mirror images.
-    mean_, scale_ : float
-        Mean and standard deviation of the training levels.
+    backbone_ : nn.Module
+        The convolutional network, without its classifier.
+    centre_, deviation_ : Tensor, (d,)
+        Mean and standard deviation of its features of training pictures and their mirror images.
 
     Raises
     ------
@@ -115,38 +105,24 @@ class LSTM(IntensityRegressor):
     name: ClassVar[str] = "lstm"
     version: ClassVar[int] = 1
 
-    frames: int = 16
-    size: int = 112
     cnn: FineTuning = FineTuning(
         BackboneSpec("resnet50"), Schedule(10, 32, 0.02, "cosine", clip_norm=1.0), Augmentation((0.8, 1.0), 1.1)
     )
     units: int = 256
     dropout: float = 0.0
-    contrast: bool = False
-    epochs: int = 30
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the size."""
         if self.size < MIN_SIZE:
             raise ValueError(f"size {self.size} is too small for the CNN, which takes {MIN_SIZE} pixels or more")
 
-    def extractors(self) -> tuple[Extractor, ...]:
-        """Return the one of the pictures."""
-        return (Pictures(frames=self.frames, size=self.size),)
-
     def _fit(self, clips: ClipSet, levels: NDArray[np.int64], groups: NDArray[Any]) -> None:
         """Train the CNN on pictures, then the LSTM on its features of clips."""
         moments = clips.features(*self.extractors())
-        shown = clips.moment_levels(moments, levels)
-        if len(np.unique(shown)) < 2:
-            shown = levels[moments.clip]
         pictures = self._pictures(moments)
         trained = fine_tune(
             pictures,
-            shown,
+            learnable_levels(clips, moments, levels)[0],
             self.n_levels_,
             self.cnn,
             seed=seed_from(self.name, "cnn", self.seed),
@@ -156,65 +132,19 @@ class LSTM(IntensityRegressor):
         self.backbone_: nn.Module = trained.backbone  # type: ignore[assignment]
         features = self._describe(pictures)
         self.centre_ = features.mean((0, 1))
-        self.spread_ = features.std((0, 1), correction=0).clamp(min=1e-6)
-        self._regress(self._sequences(features, moments), levels)
-
-    def _regress(self, sequences: list[Tensor], levels: NDArray[np.int64]) -> None:
-        """Minimise the squared error of the levels, in units of their standard deviation."""
-        self.mean_, self.scale_ = float(levels.mean()), float(levels.std())
-        target = torch.from_numpy((levels - self.mean_) / self.scale_).float().to(self.device)
+        self.deviation_ = features.std((0, 1), correction=0).clamp(min=1e-6)
         generator = torch.Generator().manual_seed(seed_from(self.name, "batches", self.seed))
-        schedule = Schedule(
-            self.epochs, self.batch_size, self.learning_rate, "cosine", weight_decay=self.weight_decay, clip_norm=1.0
-        )
         with isolated_randomness(seed_from(self.name, "global", self.seed)):
-            network = SequenceRegressor(sequences[0].shape[-1], self.units, self.dropout).to(self.device)
+            network = SequenceRegressor(features.shape[-1], self.units, self.dropout).to(self.device)
+            self._regress(network, self._sequences(features, moments), levels, generator, start=_CNN_SHARE)
 
-            def loss(batch: Tensor) -> Tensor:
-                mirrored = torch.randint(2, (len(batch),), generator=generator)
-                drawn = [sequences[int(i)][int(m)] for i, m in zip(batch, mirrored, strict=True)]
-                return functional.mse_loss(self._answer(network, drawn), target[batch])
-
-            train(
-                network.parameters(),
-                loss,
-                torch.arange(len(levels)),
-                schedule,
-                generator,
-                self._part(_CNN_SHARE, 1.0),
-                optimiser="adam",
-            )
-        self.network_ = network.eval()
-
-    @torch.no_grad()
-    def _intensity(self, clips: ClipSet) -> NDArray[np.float64]:
-        """Return levels (n,), the mean over clips and their mirror images."""
-        moments = clips.features(*self.extractors())
-        sequences = self._sequences(self._describe(self._pictures(moments)), moments)
-        network = self.network_.to(self.device)
-        answers = [
-            torch.stack([self._answer(network, [s[mirrored] for s in part]) for mirrored in (0, 1)]).mean(0).cpu()
-            for part in (sequences[start : start + _CHUNK] for start in range(0, len(sequences), _CHUNK))
-        ]
-        intensities: NDArray[np.float64] = torch.cat(answers).double().numpy() * self.scale_ + self.mean_
-        return intensities
-
-    def _answer(self, network: SequenceRegressor, sequences: list[Tensor]) -> Tensor:
-        """Run the LSTM over sequences (T, d) whose lengths may differ."""
-        lengths = torch.tensor([len(s) for s in sequences])
-        answer: Tensor = network(pad_sequence(sequences, batch_first=True).to(self.device), lengths.to(self.device))
-        return answer
+    def _inputs(self, moments: Moments) -> Show:
+        """Return what shows the LSTM clips' features."""
+        return self._sequences(self._describe(self._pictures(moments)), moments)
 
     def _pictures(self, moments: Moments) -> Tensor:
         """Return the pictures (M, 3, size, size) uint8 that the CNN sees."""
-        if not (self.contrast and are_frames(moments)):
-            return torch.from_numpy(moments.values)
-        shown = np.empty_like(moments.values)
-        ends = np.cumsum(moments.counts)
-        for start, end in zip(ends - moments.counts, ends, strict=True):
-            clip = moments.values[start:end].astype(np.float32)
-            shown[start:end] = np.clip(np.rint(clip - clip.mean(axis=0) + _NO_CONTRAST), 0, 255)
-        return torch.from_numpy(shown)
+        return contrast_in_bytes(moments) if self._contrasts(moments) else torch.from_numpy(moments.values)
 
     @torch.no_grad()
     def _describe(self, pictures: Tensor) -> Tensor:
@@ -226,11 +156,15 @@ class LSTM(IntensityRegressor):
             rows.append(torch.stack([backbone(inputs), backbone(inputs.flip(-1))], dim=1).cpu())
         return torch.cat(rows)
 
-    def _sequences(self, features: Tensor, moments: Moments) -> list[Tensor]:
-        """Return z-scored features (2, T, d) of each clip."""
-        scores = (features - self.centre_) / self.spread_
-        return list(scores.transpose(0, 1).split(moments.counts.tolist(), dim=1))
+    def _sequences(self, features: Tensor, moments: Moments) -> Show:
+        """Return what shows clips by sequences of their z-scored features, given those of all moments (M, 2, d)."""
+        scores = (features - self.centre_) / self.deviation_
+        sequences = scores.transpose(0, 1).split(moments.counts.tolist(), dim=1)
 
-    def _part(self, start: float, stop: float) -> Report:
-        """Return what reports the progress of one stage as that of the whole."""
-        return lambda share, message: self.report(start + (stop - start) * share, message)
+        def show(rows: Tensor, generator: torch.Generator | None, mirrored: bool) -> list[Tensor]:
+            mirror = torch.full((len(rows),), int(mirrored))
+            if generator is not None:
+                mirror = torch.randint(2, (len(rows),), generator=generator)
+            return [sequences[i][m] for i, m in zip(rows.tolist(), mirror.tolist(), strict=True)]
+
+        return show

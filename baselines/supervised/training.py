@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,10 +12,14 @@ from torch.nn import Parameter
 from repro.learning.pretext import Report
 from repro.learning.schedule import Schedule
 
-__all__ = ["Optimiser", "train"]
+__all__ = ["Optimiser", "Show", "train"]
 
 Optimiser = Literal["sgd", "adam"]
 """Gradient descent with the schedule's momentum, or Adam (Kingma and Ba, ICLR 2015), whose first decay rate it is."""
+
+Show = Callable[[Tensor, torch.Generator | None, bool], Any]
+"""From rows (B,) int64 of clips to what a network takes of them: drawn from a generator in training, as by
+augmentation; without one as they are, or, if the last argument is true, as their mirror images."""
 
 
 def train(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.features.frames import Pictures, are_frames, spread
+from baselines.features.frames import Pictures, are_frames, contrast, contrast_in_bytes, sample_evenly
 from repro.data.features import ClipSet, Moments
 
 
@@ -55,6 +55,31 @@ def test_frames_and_maps_are_told_apart(drawn_sequences):
     assert are_frames(Pictures().of(drawn_sequences())) and not are_frames(Pictures().of(drawn_sequences("SSD(RGB)")))
 
 
+def test_contrast_is_what_differs_from_the_mean_of_a_clip():
+    clips = torch.randn(2, 4, 3, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for shown, clip in zip(contrast(clips), clips, strict=True):
+        np.testing.assert_allclose(shown, clip.numpy() - clip.numpy().mean(axis=0), atol=1e-12)
+    assert contrast(clips[:, :1].expand(-1, 4, -1, -1, -1)).abs().max() < 1e-12, "nothing is left of a still face"
+
+
+def one_frame_each(values, counts):
+    return Moments(values, np.array(counts), np.arange(len(values))[:, None] + (0, 1))
+
+
+def test_contrast_in_bytes_is_about_a_middle_grey():
+    values = np.random.default_rng(0).integers(60, 120, (5, 3, 8, 8), dtype=np.uint8)
+    before = values.copy()
+    shown = contrast_in_bytes(one_frame_each(values, [2, 3]))
+    assert shown.dtype == torch.uint8
+    for clip in (slice(0, 2), slice(2, 5)):
+        differing = shown[clip].numpy().astype(np.float64) - 128
+        np.testing.assert_allclose(differing, values[clip] - values[clip].mean(axis=0), atol=0.5001)  # rounded
+    np.testing.assert_array_equal(values, before)
+    extreme = np.repeat(np.array([0, 255, 255], np.uint8), 3 * 8 * 8).reshape(3, 3, 8, 8)
+    shown = contrast_in_bytes(one_frame_each(extreme, [3]))
+    assert shown[0].unique().tolist() == [0] and shown[1].unique().tolist() == [213]  # 128 - 170 is cut off
+
+
 @pytest.mark.parametrize("options", [{"frames": 0}, {"size": 0}])
 def test_numbers_below_one_are_refused(options):
     with pytest.raises(ValueError, match="at least 1"):
@@ -65,7 +90,7 @@ def test_numbers_below_one_are_refused(options):
 def test_a_clip_is_shown_by_as_many_moments_as_asked_for(count):
     counts = np.array([5, count, 1])
     moments = Moments(np.zeros((counts.sum(), 1)), counts, np.zeros((counts.sum(), 2), np.int64))
-    rows = spread(moments, 8)
+    rows = sample_evenly(moments, 8)
     assert rows.shape == (3, 8)
     np.testing.assert_array_equal(rows[2], 5 + count)
     own = rows[1] - 5

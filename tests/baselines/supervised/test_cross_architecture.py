@@ -23,8 +23,9 @@ def student(seed=0):
     return SCNNetwork(1 / 16, (1, 3), 1, seeded(seed))
 
 
-def plain(pictures, generator):
-    return to_network(pictures).transpose(1, 2)
+def shower(pictures):
+    """Return what shows clips (n, T, 3, H, W) as they are."""
+    return lambda rows, generator, mirrored: to_network(pictures[rows]).transpose(1, 2)
 
 
 def unheard(fraction, message):
@@ -123,7 +124,7 @@ def accuracy(matcher, pictures, frames, pairs, draws=4):
     with torch.no_grad():
         for _ in range(draws):
             whose, which = pairs.draw(pairs.usable, generator)
-            logits = matcher.eval()(plain(pictures[pairs.usable], None), frames[whose, which])
+            logits = matcher.eval()(shower(pictures)(pairs.usable, None, False), frames[whose, which])
             right.append((logits > 0) == torch.tensor([True, False]))
     return float(torch.stack(right).float().mean())
 
@@ -136,10 +137,9 @@ def learned(train, test, teacher, epochs, same_subject=0.5):
     before = accuracy(FrameClipMatcher(network, described[0], seeded(1)), test[0], described[1], pairs[1])
     matcher = match_frames(
         network,
-        train[0],
         described[0],
         pairs[0],
-        show=plain,
+        show=shower(train[0]),
         schedule=Schedule(epochs, 8, 0.05, "cosine", clip_norm=1.0),
         generator=seeded(1),
         report=unheard,
@@ -179,10 +179,9 @@ def test_training_is_deterministic_and_changes_the_student_only():
         before = {name: value.clone() for name, value in network.state_dict().items()}
         match_frames(
             network,
-            pictures,
             frames,
             pairs,
-            show=plain,
+            show=shower(pictures),
             schedule=Schedule(1, 4, 0.05, "cosine"),
             generator=seeded(3),
             report=unheard,
