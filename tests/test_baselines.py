@@ -21,12 +21,12 @@ LANDMARKS = {"OSVR", "Head-movement", "Time-windows", "FAD set"}
 
 @dataclass(frozen=True)
 class Marked(VideoRecord):
-    """A video that may have landmarks."""
+    """A video that may have landmarks; the dataset has a place for them."""
 
     marks: bool = True
 
     def landmarks(self):
-        return np.zeros((self.n_frames, 68, 2), np.float32) if self.marks else None
+        return np.full((self.n_frames, 68, 2), 9.0 if self.marks else np.nan, np.float32)
 
 
 def plan(marked=("unbc", "biovid"), scale=SCALE):

@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from baselines.features.frames import sample_evenly
+from baselines.features.frames import are_frames, sample_evenly
 from baselines.supervised.cross_architecture import FrameClipPairs, describe_frames, match_frames
 from baselines.supervised.moments import learnable_levels
 from baselines.supervised.network import IntensityNetwork
@@ -115,6 +115,8 @@ class SCN(IntensityNetwork):
     def _fit(self, clips: ClipSet, levels: NDArray[np.int64], groups: NDArray[Any]) -> None:
         """Train the teacher, transfer from it, and learn the levels."""
         moments = clips.features(*self.extractors())
+        if not are_frames(moments):
+            raise ValueError("scn: these clips are shown by maps of segments; the method is defined on frames only")
         show = self._inputs(moments)
         generator = torch.Generator().manual_seed(seed_from("scn", "init", self.seed))
         with isolated_randomness(seed_from("scn", "global", self.seed)):

@@ -129,11 +129,15 @@ class Extractor(ABC):
         Raises
         ------
         ValueError
-            If there is none.
+            If there is none. If a value is infinite, or NaN though it does not depend on landmarks; the message names
+            the clip.
         """
         if not sequences:
             raise ValueError(f"{self.name}: there is no clip to compute features of")
         made = [self.extract(sequence) for sequence in sequences]
+        for sequence, (values, _) in zip(sequences, made, strict=True):
+            if np.isinf(values).any() or (np.isnan(values).any() and not self.needs_landmarks):
+                raise ValueError(f"{self.name}: features of clip {sequence.clip.id} are not finite; mend the extractor")
         counts = np.array([len(values) for values, _ in made], dtype=np.int64)
         return Moments(np.concatenate([values for values, _ in made]), counts, np.concatenate([s for _, s in made]))
 

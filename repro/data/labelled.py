@@ -52,7 +52,8 @@ def labelled_clips(
     spec : InputSpec
         What the pictures show, their size, and how faces are aligned.
     length, stride, level
-        As in `repro.data.clips.cut`; whole videos if no length is given.
+        As in `repro.data.clips.cut`; whole videos if no length is given. A video that is shorter, but not than
+        `spec.shortest_clip`, becomes one clip.
     progress : callable, optional
         Called with the number of videos done and their total, for each extractor.
 
@@ -64,9 +65,15 @@ def labelled_clips(
     Raises
     ------
     ValueError
-        If no clip is left. When features are computed: if a video cannot be decoded, or its face cannot be aligned as
-        asked for; the message names it.
+        If clips of this length cannot be shown so, or none is left. When features are computed: if a video cannot be
+        decoded, or its face cannot be aligned as asked for, the message names it; if an extractor needs landmarks and
+        no video has any.
     """
+    if length is not None and length < spec.shortest_clip:
+        raise ValueError(
+            f"clips of length {length} cannot be shown as {spec.kind}, which takes {spec.shortest_clip} frames or "
+            "more: make them longer, or distil shorter segments"
+        )
     cut_clips, excluded = cut(dataset, length=length, stride=stride, level=level, min_length=spec.shortest_clip)
     by_video: dict[str, list[Clip]] = {}
     for clip in cut_clips:
@@ -77,14 +84,20 @@ def labelled_clips(
         raise ValueError(f"{dataset.root}: no clip of {dataset.name} can be used; {reasons or 'it holds no video'}")
 
     def source(extractor: Extractor) -> Moments:
-        parts = []
+        parts, marked = [], False
         for done, record in enumerate(records, 1):
             found = face_sequences(record, by_video[record.video], spec)
             if len(found.sequences) < len(by_video[record.video]):
                 raise ValueError(f"{dataset.root}, {record.video}: {found.excluded[0].reason}")
             parts.append(extractor.of(found.sequences))
+            marked |= any(s.landmarks is not None and bool(np.isfinite(s.landmarks).any()) for s in found.sequences)
             if progress is not None:
                 progress(done, len(records))
+        if extractor.needs_landmarks and not marked:
+            raise ValueError(
+                f"{dataset.root}: {extractor.name} needs facial landmarks, and no video has any: use a system without, "
+                "or data with landmarks (`python -m repro.landmarks` makes them for BioVid)"
+            )
         return Moments.concatenate(parts)
 
     subjects = np.array([clip.subject for clip in cut_clips])

@@ -95,8 +95,9 @@ class Corpus:
 
     @cached_property
     def has_landmarks(self) -> bool:
-        """Whether the dataset has facial landmarks of some video."""
-        return self.dataset.records[0].landmarks() is not None
+        """Whether the dataset has facial landmarks in some frame of some video."""
+        found = (record.landmarks() for record in self.dataset.records)
+        return any(landmarks is not None and bool(np.isfinite(landmarks).any()) for landmarks in found)
 
     @cached_property
     def frame_levels(self) -> Mapping[str, NDArray[np.int64]] | None:

@@ -90,9 +90,12 @@ def _notes(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
             "Accuracy and chance of a pretext are those on its held-out subjects, in the unit named; in brackets the "
             "lowest and the highest run."
         )
-    if main.n_undefined.max() > 0:
+    constant = (main.n_undefined > 0) & (main.n_undefined == main.n_subjects)
+    if constant.any():
+        notes.append("A prediction that is the same for all clips has no correlation.")
+    if (undefined := main.n_undefined[~constant].max()) > 0:
         notes.append(
-            f"Up to {main.n_undefined.max()} of the subjects have no defined value, such as one without any pain, and "
+            f"Up to {undefined} of the subjects have no defined value, such as one without any pain, and "
             "are left out of a mean; the CSV counts them."
         )
     notes.append(f"Scale '{scale.name}': {scale.note}.")

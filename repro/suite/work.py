@@ -219,7 +219,7 @@ class _Planner:
             "repetition": repetition,
             **filler.arguments,
         }
-        label = f"{row.label}, fold {split.fold + 1}"
+        label = f"{row.label}, {spec.kind}, fold {split.fold + 1}"
         on_gpu = arguments.get("device", "cpu") != "cpu"
         self.fillers[key] = Task(
             f"cell-{key}", "cell", label, filler.cost, filler.function, arguments, filler.requires, on_gpu

@@ -148,6 +148,36 @@ def test_an_extractor_that_fails_is_told_and_does_not_keep_others_from_theirs(tm
     assert read_features([failed]).moments.values[0] == 10 and not failed.with_suffix(".error").exists()
 
 
+@dataclass(frozen=True)
+class Given(ClipFeature):
+    """A value that is told, which may depend on landmarks."""
+
+    name: ClassVar[str] = "given"
+    version: ClassVar[int] = 1
+    value: float = 0.0
+
+    def of_clip(self, sequence):
+        return np.array([self.value], np.float32)
+
+
+class OfLandmarks(Given):
+    """One that does."""
+
+    needs_landmarks: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize(
+    ("extractor", "sound"),
+    [(Given(np.nan), False), (Given(np.inf), False), (OfLandmarks(np.inf), False), (OfLandmarks(np.nan), True)],
+)
+def test_only_what_depends_on_landmarks_can_be_unknown_and_nothing_infinite(tmp_path, extractor, sound):
+    (path,), _ = write(tmp_path, extractor)
+    assert path.is_file() == sound
+    if not sound:
+        with pytest.raises(ValueError, match="given, video s/v0: given: features of clip s/v0:0-10 are not finite"):
+            read_features([path])
+
+
 def test_damage_is_told(tmp_path):
     (path,), _ = write(tmp_path, Length())
     data = path.read_bytes()

@@ -69,5 +69,38 @@ def test_what_cannot_be_used_is_told():
         clips.features(First())
 
 
+@dataclass(frozen=True)
+class Nose(ClipFeature):
+    """Mean place of the nose."""
+
+    name: ClassVar[str] = "nose"
+    version: ClassVar[int] = 1
+    needs_landmarks: ClassVar[bool] = True
+
+    def of_clip(self, sequence):
+        return np.full(2, np.nan, np.float32) if sequence.landmarks is None else sequence.landmarks[:, 30].mean(0)
+
+
+@dataclass(frozen=True)
+class Marked(Ramp):
+    """One with landmarks."""
+
+    def landmarks(self):
+        return np.random.default_rng(0).uniform(1, 7, (self.n_frames, 68, 2)).astype(np.float32)
+
+
+def test_landmarks_that_no_video_has_are_missed_and_those_of_some_are_not():
+    data = dataset(30, 30)
+    with pytest.raises(ValueError, match="nowhere: nose needs facial landmarks, and no video has any"):
+        labelled_clips(data, SPEC).clips.features(Nose())
+    data.records[1] = Marked(**vars(data.records[1]))
+    assert len(labelled_clips(data, SPEC).clips.features(Nose())) == 2
+
+
+def test_clips_that_are_too_short_for_what_is_shown_are_refused():
+    with pytest.raises(ValueError, match=r"clips of length 30 cannot be shown as SSD\(RGB\), which takes 40 frames"):
+        labelled_clips(dataset(60), InputSpec("SSD(RGB)", size=8, alignment="none"), length=30)
+
+
 def test_whether_frames_were_labelled_is_the_datasets_to_tell():
     assert frame_levels(dataset(30, 30, levels=[1, 1]), []) is None and frame_levels(dataset(30), []) == []

@@ -229,7 +229,7 @@ def test_a_failing_extractor_fails_its_own_cells_only(tmp_path, monkeypatch):
             task.function(**task.arguments)
         except ValueError as error:
             failed.append((task.label, str(error)))
-    assert [label for label, _ in failed] == ["far, fold 1", "far, fold 2"]
+    assert [label for label, _ in failed] == ["far, RGB, fold 1", "far, RGB, fold 2"]
     assert all(
         "features could not be computed: nose, video s" in reason and "TypeError" in reason for _, reason in failed
     )

@@ -62,3 +62,9 @@ def test_bad_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SCN(**options)
     assert SCN(size=16, teacher="none").size == 16
+
+
+def test_maps_are_refused(drawn):
+    clips, levels, groups = drawn("SSD(RGB)")
+    with pytest.raises(ValueError, match="scn: these clips are shown by maps of segments"):
+        SCN(frames=8, size=32).fit(clips, levels, groups)
