@@ -10,21 +10,25 @@ from types import ModuleType
 
 from repro.suite.checking import HELP, add_check_options, check
 from repro.suite.command import COMPLETE, INTERRUPTED, add_options, run
+from repro.suite.session import Session
 
 __all__ = ["EXPERIMENTS", "main"]
 
-EXPERIMENTS = ("table1", "table4", "self_supervised", "label_efficiency", "baselines", "head_motion")
-"""Modules that declare a ``TABLE``, in the paper's order; one that is not of cells brings a ``run(options)``."""
+EXPERIMENTS = (
+    "table1", "table2", "table3", "table4", "table5", "table6", "table7", "figure1", "figure2", "figure3", "figure4",
+    "self_supervised", "label_efficiency", "baselines", "head_motion", "sensitivity", "claims",
+)  # fmt: skip
+"""Modules that declare a ``TABLE``, the paper's first; what is no table of cells brings a ``run(options, session)``."""
 
 
 def _experiments() -> list[ModuleType]:
     return [import_module(f"repro.{name}") for name in EXPERIMENTS]
 
 
-def _run(experiment: ModuleType, options: argparse.Namespace) -> int:
+def _run(experiment: ModuleType, options: argparse.Namespace, session: Session) -> int:
     """Run an experiment its own way, or as a table of cells."""
-    own: Callable[[argparse.Namespace], int] | None = getattr(experiment, "run", None)
-    return run(experiment.TABLE, options) if own is None else own(options)
+    own: Callable[[argparse.Namespace, Session], int] | None = getattr(experiment, "run", None)
+    return run(experiment.TABLE, options, session) if own is None else own(options, session)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -38,22 +42,35 @@ def _list(options: argparse.Namespace) -> int:
     return COMPLETE
 
 
-def _all(options: argparse.Namespace) -> int:
+def _each(options: argparse.Namespace) -> int:
+    """Run all experiments in one session, so that what several need is opened and made once."""
     status = COMPLETE
-    for experiment in _experiments():
-        status = max(status, _run(experiment, options))
-        if status == INTERRUPTED:
-            break
+    with Session(options) as session:
+        for experiment in _experiments():
+            status = max(status, _run(experiment, options, session))
+            if status == INTERRUPTED:
+                break
     return status
+
+
+def _report(options: argparse.Namespace) -> int:
+    from repro.report import run as report
+
+    return report(options)
+
+
+def _all(options: argparse.Namespace) -> int:
+    status = _each(options)
+    return status if status == INTERRUPTED else max(status, _report(options))
 
 
 def _plan(options: argparse.Namespace) -> int:
     options.mode = "plan"
-    return _all(options)
+    return _each(options)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``list``, ``all``, ``plan`` or ``check`` and return the exit status.
+    """Run ``list``, ``all``, ``plan``, ``report`` or ``check`` and return the exit status.
 
     Returns
     -------
@@ -65,8 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     actions: dict[str, tuple[str, Callable[[argparse.Namespace], int]]] = {
         "list": ("name the experiments and methods", _list),
-        "all": ("run every experiment", _all),
+        "all": ("run every experiment, and write the report", _all),
         "plan": ("say what is left to do", _plan),
+        "report": ("write one page of everything that was emitted", _report),
         "check": (HELP, check),
     }
     for name, (text, action) in actions.items():

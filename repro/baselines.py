@@ -14,9 +14,6 @@ SYSTEMS = {method.label: method for method in METHODS.values() if method.kind ==
 
 REFERENCES = {"network without a pretext": "scratch", "mean predictor": "mean"}
 
-LANDMARK_ERROR = 0.01
-"""Of simulated landmarks, in distances between the eyes: exact ones would tell more than any tracker sees."""
-
 TABLES = {"table6": "unbc", "table7": "biovid"}
 """Tables of the paper and the datasets that they are about."""
 
@@ -34,8 +31,7 @@ def _rows() -> tuple[Row, ...]:
             tables = METHODS[method].tables if method in METHODS else ()
             quoted = [f"Table {table[-1]}" for table in tables if TABLES.get(table) == target]
             lead = (name, dataset, *(quoted or ["–"]))
-            domain = (("landmark_error", LANDMARK_ERROR),)
-            rows.append(Row(label(name, target), lead, target, method, published=False, domain=domain))
+            rows.append(Row(label(name, target), lead, target, method, published=False))
     return tuple(rows)
 
 

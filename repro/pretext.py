@@ -116,7 +116,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> int:
             progress.close()
             print(f"{options.output} holds this network already: nothing is left to do")
             return COMPLETE
-        if damaged := store.discard_damaged(planned.key, artifact=True):
+        if damaged := store.discard_damaged(planned.key, "artifact"):
             print(damaged, file=sys.stderr)
         tasks = _remaining(wanted, planned, corpora, store, options)
         progress.add(tasks)

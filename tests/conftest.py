@@ -1,4 +1,4 @@
-"""Benchmarks run on request only: ``python -m pytest --benchmark-only``."""
+"""Benchmarks and the run of everything are on request only: ``--benchmark-only`` and ``-m golden``."""
 
 import importlib.util
 import os
@@ -15,6 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def pytest_configure(config):
     if not config.getoption("benchmark_only"):
         config.option.benchmark_skip = True
+    if not config.option.markexpr:
+        config.option.markexpr = "not golden"
 
 
 def _drawn_faces():

@@ -11,7 +11,7 @@ from repro.suite.store import Store
 def test_a_population_for_each_motion_and_a_row_for_each_way_to_frame_faces():
     assert TABLE.simulated_only and TABLE.datasets == ("unbc",)
     assert [p.changes for p in TABLE.populations] == [(("head_motion", motion),) for motion in MOTIONS]
-    assert len({(row.population, row.encoding) for row in TABLE.rows}) == len(TABLE.rows) == 12
+    assert len({(row.domain, row.encoding) for row in TABLE.rows}) == len(TABLE.rows) == 12
     assert UNBC.head_motion in MOTIONS
 
 

@@ -13,7 +13,7 @@ def experiments(monkeypatch, *statuses):
     ran = []
 
     def experiment(name, status):
-        def run(options):
+        def run(options, session):
             ran.append((name, options.mode))
             return status
 
@@ -21,6 +21,7 @@ def experiments(monkeypatch, *statuses):
 
     made = [experiment(f"t{index}", status) for index, status in enumerate(statuses)]
     monkeypatch.setattr(suite, "_experiments", lambda: made)
+    monkeypatch.setattr(suite, "_report", lambda options: COMPLETE)
     return ran
 
 
@@ -51,7 +52,8 @@ def test_plan_computes_nothing(monkeypatch):
 def test_a_table_of_cells_is_run_by_the_suite(monkeypatch):
     table, asked = SimpleNamespace(name="t", title="T"), []
     monkeypatch.setattr(suite, "_experiments", lambda: [SimpleNamespace(TABLE=table)])
-    monkeypatch.setattr(suite, "run", lambda table, options: asked.append(table) or COMPLETE)
+    monkeypatch.setattr(suite, "_report", lambda options: COMPLETE)
+    monkeypatch.setattr(suite, "run", lambda table, options, session: asked.append(table) or COMPLETE)
     assert suite.main(["all"]) == COMPLETE and asked == [table]
 
 

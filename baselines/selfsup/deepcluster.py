@@ -164,6 +164,7 @@ class DeepCluster(PretextTask):
     name: ClassVar[str] = "deepcluster"
     version: ClassVar[int] = 1
     accuracy: ClassVar[Accuracy] = Accuracy("share of clusters recognised")
+    stills: ClassVar[bool] = True
 
     clusters: int | None = None
     dimensions: int = 256

@@ -100,6 +100,7 @@ class Jigsaw(PretextTask):
     name: ClassVar[str] = "jigsaw"
     version: ClassVar[int] = 1
     accuracy: ClassVar[Accuracy] = Accuracy("share of permutations recognised")
+    stills: ClassVar[bool] = True
 
     classes: int = 2000
     tile_features: int = 1000

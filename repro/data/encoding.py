@@ -1,4 +1,4 @@
-"""What a network takes: a clip as one image."""
+"""What a network takes: a clip as one image, as some of its frames, or as a volume of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from torch import Tensor
 
 from repro.data import faces
 from repro.data.clips import Clip
+from repro.data.dynamic_image import SHORTEST, dynamic_image
 from repro.data.flow import LIMIT, MIN_SIZE, FlowMethod, draw_flow, flow
 from repro.data.material import Extra, Material
 from repro.data.schema import Exclusion, VideoRecord
 from repro.ssd import distill
 
 __all__ = [
+    "ALL_KINDS",
     "KINDS",
     "Encoded",
     "InputKind",
@@ -28,12 +30,16 @@ __all__ = [
     "encode",
     "encode_clip",
     "middle_frames",
+    "prepare_face",
 ]
 
-InputKind = Literal["RGB", "OF", "SSD(RGB)", "SSD(OF)"]
+InputKind = Literal["RGB", "OF", "SSD(RGB)", "SSD(OF)", "DI(RGB)", "Video"]
 
-KINDS: tuple[InputKind, ...] = get_args(InputKind)
-"""Inputs of Table 2."""
+ALL_KINDS: tuple[InputKind, ...] = get_args(InputKind)
+"""Everything that a clip can be shown as."""
+
+KINDS: tuple[InputKind, ...] = ALL_KINDS[:4]
+"""Inputs of the paper's Table 2, which pretext tasks know how to cut clips for."""
 
 _VERSION = 2
 """Raised when the same specification would give other images."""
@@ -45,7 +51,6 @@ _BLOCK = 32
 
 _OF_FLOW = ("flow", "flow_limit")
 _OF_ALL = ("kind", "size", "alignment")
-_OF_FRAMES = ("frames",)
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,10 @@ class InputSpec:
 
     Parameters
     ----------
-    kind : {"RGB", "OF", "SSD(RGB)", "SSD(OF)"}
+    kind : {"RGB", "OF", "SSD(RGB)", "SSD(OF)", "DI(RGB)", "Video"}
         Frames of the clip; the optical flow that leads to them, drawn as images (decision D9); the distillation
-        (Section 2.1) of the clip's frames; that of its drawn flow.
+        (Section 2.1) of the clip's frames; that of its drawn flow; the dynamic image (`repro.data.dynamic_image`) of
+        all its frames; frames that a 3D network takes together.
     size : int
         Height and width of the face image in pixels.
     alignment : {"auto", "align", "crop", "fixed", "none"}
@@ -64,11 +70,13 @@ class InputSpec:
     segment_length, window, depth, noise_variance, center, domain, normalize
         As in :func:`repro.ssd.distill`; they matter for SSD only.
     frames : int
-        Images of a clip that is not distilled: the middle frames of so many equal parts.
+        Images of a clip that is shown as "RGB" or "OF": the middle frames of so many equal parts.
     flow : {"tvl1", "dis"}
         As in :func:`repro.data.flow.flow`; matters for optical flow only, as does the next.
     flow_limit : float
         As in :func:`repro.data.flow.draw_flow`: the share of the side a frame at which drawn flow saturates.
+    volume : int
+        Frames of a clip that is shown as "Video": the middle frames of so many equal parts.
     """
 
     kind: InputKind = "SSD(RGB)"
@@ -84,11 +92,12 @@ class InputSpec:
     frames: int = 1
     flow: FlowMethod = "tvl1"
     flow_limit: float = LIMIT
+    volume: int = 16
 
     def __post_init__(self) -> None:
         """Check what is checked nowhere else before a video was decoded."""
         for name, value, known in (
-            ("input kind", self.kind, KINDS),
+            ("input kind", self.kind, ALL_KINDS),
             ("alignment", self.alignment, get_args(faces.Mode)),
             ("flow method", self.flow, get_args(FlowMethod)),
         ):
@@ -96,6 +105,8 @@ class InputSpec:
                 raise ValueError(f"{name} {value!r} is not one of {', '.join(map(repr, known))}")
         if self.frames < 1:
             raise ValueError(f"frames {self.frames} must be at least 1: a clip is shown by one image or more")
+        if self.volume < 2:
+            raise ValueError(f"volume {self.volume} must be at least 2: a video of one frame is an image")
         if not 0 < self.flow_limit < np.inf:
             raise ValueError(f"flow_limit must be positive, a share of the image's side, got {self.flow_limit}")
         if self.size < (MIN_SIZE if self.is_flow else 1):
@@ -112,26 +123,45 @@ class InputSpec:
         return self.kind in ("SSD(RGB)", "SSD(OF)")
 
     @property
+    def is_dynamic(self) -> bool:
+        """Whether the images are dynamic images."""
+        return self.kind == "DI(RGB)"
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether a network takes all images of a clip together."""
+        return self.kind == "Video"
+
+    @property
     def shortest_clip(self) -> int:
         """Frames that a clip must have."""
-        return 2 * self.segment_length if self.is_distilled else max(2 if self.is_flow else 1, self.frames)
+        if self.is_distilled:
+            return 2 * self.segment_length
+        return SHORTEST if self.is_dynamic else max(2 if self.is_flow else 1, self.images_per_clip)
 
     @property
     def images_per_clip(self) -> int:
-        """Images that show a clip: one if it is distilled."""
-        return 1 if self.is_distilled else self.frames
+        """Images that show a clip: one if all its frames are pooled."""
+        if self.is_volume:
+            return self.volume
+        return 1 if self.is_distilled or self.is_dynamic else self.frames
 
     def describe(self) -> dict[str, object]:
-        """Return what changes the image: parameters of flow and distillation count only where they are used."""
-        used = {name: value for name, value in asdict(self).items() if self._uses(name)}
-        return {"version": _VERSION, **used}
+        """Return what changes the image: parameters of flow and distillation count only where they are used.
+
+        Images of a clip, where there are several, are always called ``frames``: what is stored is read by that.
+        """
+        values = {**asdict(self), "frames": self.images_per_clip}
+        return {"version": _VERSION, **{name: value for name, value in values.items() if self._uses(name)}}
 
     def _uses(self, name: str) -> bool:
         if name in _OF_ALL:
             return True
-        if name in _OF_FRAMES:
+        if name == "frames":
             return self.images_per_clip > 1
-        return self.is_flow if name in _OF_FLOW else self.is_distilled
+        if name in _OF_FLOW:
+            return self.is_flow
+        return self.is_distilled and name != "volume"
 
 
 class Encoded(NamedTuple):
@@ -181,21 +211,33 @@ def encode(record: VideoRecord, clips: Sequence[Clip], spec: InputSpec, material
     ValueError
         If a clip is shorter than `spec.shortest_clip`, or as `VideoRecord.frames` does.
     """
-    frames = record.frames()
-    landmarks = None if spec.alignment == "none" else record.landmarks()
     try:
-        prepared = faces.prepare(
-            frames, None if landmarks is None else landmarks[: len(frames)], size=spec.size, mode=spec.alignment
-        )
+        prepared = prepare_face(record, spec)
     except faces.FaceError as error:
         return Encoded(_stack([], spec), [], [Exclusion("video", record.video, str(error))], None, Extra())
-    kept, excluded = decodable(clips, len(frames))
     shown = prepared.frames
+    kept, excluded = decodable(clips, len(shown))
     if spec.is_flow and kept:
-        shown = draw_motion(shown, _frames_of(kept, len(frames), spec), method=spec.flow, limit=spec.flow_limit)
+        shown = draw_motion(shown, _frames_of(kept, len(shown), spec), method=spec.flow, limit=spec.flow_limit)
     images = [encode_clip(shown[clip.start : clip.stop], spec) for clip in kept]
     extra = material.extra(prepared.frames, kept, spec) if kept else Extra()
     return Encoded(_stack(images, spec), kept, excluded, prepared.method, extra)
+
+
+def prepare_face(record: VideoRecord, spec: InputSpec) -> faces.Prepared:
+    """Decode a video and bring its face to the size and place that a specification asks for.
+
+    Raises
+    ------
+    repro.data.faces.FaceError
+        If faces shall be aligned and there are no landmarks to do it by.
+    ValueError
+        As `VideoRecord.frames` does.
+    """
+    frames = record.frames()
+    landmarks = None if spec.alignment == "none" else record.landmarks()
+    known = None if landmarks is None else landmarks[: len(frames)]
+    return faces.prepare(frames, known, size=spec.size, mode=spec.alignment)
 
 
 def decodable(clips: Sequence[Clip], n_frames: int) -> tuple[list[Clip], list[Exclusion]]:
@@ -243,7 +285,7 @@ def _frames_of(clips: Sequence[Clip], n_frames: int, spec: InputSpec) -> NDArray
         if spec.is_distilled:
             needed[clip.start : clip.stop] = True
         else:
-            needed[clip.start + middle_frames(len(clip), spec.frames)] = True
+            needed[clip.start + middle_frames(len(clip), spec.images_per_clip)] = True
     return needed
 
 
@@ -265,9 +307,11 @@ def encode_clip(frames: Tensor, spec: InputSpec) -> Tensor:
     -------
     Tensor, (3, size, size) or, with V images of a clip, (V, 3, size, size) uint8
     """
+    if spec.is_dynamic:
+        return dynamic_image(frames)
     if not spec.is_distilled:
-        shown = frames[torch.from_numpy(middle_frames(len(frames), spec.frames))]
-        return shown if spec.frames > 1 else shown[0]
+        shown = frames[torch.from_numpy(middle_frames(len(frames), spec.images_per_clip))]
+        return shown if spec.images_per_clip > 1 else shown[0]
     return distill(
         frames,
         segment_length=spec.segment_length,

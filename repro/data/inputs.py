@@ -24,7 +24,9 @@ from repro.data.clips import Clip
 from repro.data.encoding import InputSpec, encode
 from repro.data.material import Material
 from repro.data.schema import Exclusion, VideoRecord
+from repro.data.still_images import encode_stills
 from repro.data.stored_images import StoredImages, damaged, encode_png
+from repro.data.vggface2 import IdentityRecord
 
 __all__ = [
     "InputSet",
@@ -58,7 +60,8 @@ class Notes(NamedTuple):
     excluded : list of Exclusion
         Videos and clips that have no image.
     faces : dict
-        Video -> how its face was found, one of `repro.data.faces.METHODS`.
+        Video -> how its face was found, one of `repro.data.faces.METHODS`; of an identity's stills, what
+        `repro.data.still_images.encode_stills` tells.
     """
 
     input: dict[str, Any]
@@ -134,6 +137,7 @@ def write_shard(
     folder : path
         Where the dataset shall stand. If it is there already, nothing is done.
     work : sequence of (record, [(clip, source), ...])
+        An identity's clips are stills of it.
     spec : InputSpec
     material : Material, optional
         What a pretext task wants beside the images.
@@ -147,7 +151,11 @@ def write_shard(
     notes = Notes(spec.describe(), [], {})
     for number, (record, items) in enumerate(work):
         source_of = {clip.id: source for clip, source in items}
-        encoded = encode(record, [clip for clip, _ in items], spec, material)
+        clips = [clip for clip, _ in items]
+        if isinstance(record, IdentityRecord):
+            encoded = encode_stills(record, clips, spec)
+        else:
+            encoded = encode(record, clips, spec, material)
         notes.excluded.extend(encoded.excluded)
         if encoded.face is not None:
             notes.faces[record.video] = encoded.face

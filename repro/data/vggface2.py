@@ -7,15 +7,15 @@ Layout, relative to the root::
     meta/identity_meta.csv              optional; rows n000002, "A_Name,_with_comma",315,1, f,
 
 A record is an identity. Its stills differ in size, so that they do not form a video: `IdentityRecord.still`
-and `IdentityRecord.stills` give them one by one, cropped to the face. Links are followed, out of the root too: see
-`repro.data.links`.
+and `IdentityRecord.stills` give them one by one, cropped to the face, `IdentityRecord.square` gives a square around it.
+Links are followed, out of the root too: see `repro.data.links`.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,6 +91,18 @@ class IdentityRecord(VideoRecord):
                     found[name] = box
         return found
 
+    def box_of(self, name: str, boxes: Mapping[str, tuple[int, int, int, int]]) -> tuple[int, int, int, int] | None:
+        """Look a still up in what `boxes` returned; None where stills are taken whole.
+
+        Raises
+        ------
+        DataError
+            If there are boxes, but none for this still.
+        """
+        if self.box_file and name not in boxes:
+            raise DataError(f"{self.box_file}: no box for {self.subject}/{name}; copy the file again")
+        return boxes.get(name)
+
     def still(self, name: str, box: tuple[int, int, int, int] | None) -> Tensor:
         """Decode one still.
 
@@ -111,18 +123,61 @@ class IdentityRecord(VideoRecord):
         DataError
             If the file is damaged, or the box lies outside the still.
         """
+        image = self._decode(name)
+        if box is not None:
+            image = self._within(name, image, box)
+        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+    def square(self, name: str, box: tuple[int, int, int, int] | None) -> Tensor:
+        """Decode the square around the face, which can be resized without changing the face's proportions.
+
+        Parameters
+        ----------
+        name : str
+            One of `names`.
+        box : (int, int, int, int) or None
+            x, y, width and height in pixels, clamped to the still; the square has the longer side of what is left, and
+            its centre to half a pixel. None for the largest square in the middle of the still.
+
+        Returns
+        -------
+        Tensor, (3, side, side) uint8
+            RGB; beyond the still its edge is repeated.
+
+        Raises
+        ------
+        DataError
+            As `still` does.
+        """
+        image = self._decode(name)
+        high, wide = image.shape[:2]
+        side = min(high, wide)
+        left, top = (wide - side) // 2, (high - side) // 2
+        if box is not None:
+            height, width = self._within(name, image, box).shape[:2]
+            side = max(height, width)
+            left, top = max(0, box[0]) + (width - side) // 2, max(0, box[1]) + (height - side) // 2
+        rows, columns = (np.clip(np.arange(at, at + side), 0, end - 1) for at, end in ((top, high), (left, wide)))
+        return torch.from_numpy(np.ascontiguousarray(image[rows[:, None], columns].transpose(2, 0, 1)))
+
+    def _decode(self, name: str) -> np.ndarray:
+        """Decode a still, (H, W, 3) RGB."""
         path = f"{self.folder}/{name}.jpg"
         image = read_jpeg(path)
         if image is None:
             raise DataError(f"{path}: is not a whole JPEG image; copy it again from its source, or remove it")
-        if box is not None:
-            x, y, width, height = box
-            image = image[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)]
-            if not image.size:
-                raise DataError(
-                    f"{path}: the face's box {box} in {self.box_file} lies outside the still; correct its row"
-                )
-        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        return image
+
+    def _within(self, name: str, image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+        """Return the part of a still within a box."""
+        x, y, width, height = box
+        part = image[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)]
+        if not part.size:
+            raise DataError(
+                f"{self.folder}/{name}.jpg: the face's box {box} in {self.box_file} lies outside the still; correct "
+                "its row"
+            )
+        return part
 
     def stills(self) -> Iterator[Tensor]:
         """Decode the stills one after another, cropped to the face; sizes differ.
@@ -141,9 +196,7 @@ class IdentityRecord(VideoRecord):
         boxes = self.boxes()
         for name in self.names():
             try:
-                if self.box_file and name not in boxes:
-                    raise DataError(f"{self.box_file}: no box for {self.subject}/{name}; copy the file again")
-                yield self.still(name, boxes.get(name))
+                yield self.still(name, self.box_of(name, boxes))
             except DataError as error:
                 if self.strict:
                     raise

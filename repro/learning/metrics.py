@@ -7,7 +7,7 @@ per cent is for tables to print.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import numpy as np
@@ -19,6 +19,9 @@ Mask = NDArray[np.bool_]
 
 _SUM_TOLERANCE = 1e-3
 """How far a row of scores may be from 1: half precision's rounding, no more."""
+
+DECODINGS = ("expectation", "argmax")
+"""How a distribution over levels may become an intensity, see `intensity`."""
 
 _CONSTANT = 1e-12
 """Range, relative to the largest magnitude, below which values differ by float64 rounding only."""
@@ -351,6 +354,39 @@ class MetricOptions:
 
 
 DEFAULTS = MetricOptions()
+
+
+def with_decoding(name: str, options: MetricOptions = DEFAULTS) -> tuple[str, MetricOptions]:
+    """Split the decoding off a metric's name: ``mse_argmax`` is ``mse`` of the most probable level (D15).
+
+    Parameters
+    ----------
+    name : str
+        A key of `METRICS`, as it is, or of a metric of the intensity and ``_argmax`` or ``_expectation``.
+    options : MetricOptions
+
+    Returns
+    -------
+    name : str
+        A key of `METRICS`.
+    options : MetricOptions
+        With the decoding that the name asks for; those given, when it asks for none.
+
+    Raises
+    ------
+    ValueError
+        For an unknown metric, or an AUC, which no decoding changes.
+    """
+    if name in METRICS:
+        return name, options
+    metric, _, decode = name.rpartition("_")
+    if decode not in DECODINGS or metric not in METRICS or METRICS[metric].of_intensity is None:
+        known = [key for key, entry in METRICS.items() if entry.of_intensity is not None]
+        raise ValueError(
+            f"unknown metric {name!r}; known are {', '.join(METRICS)}, and {', '.join(known)} with _argmax or"
+            " _expectation"
+        )
+    return metric, replace(options, decode=decode)
 
 
 def compute(name: str, levels: ArrayLike, scores: ArrayLike, options: MetricOptions = DEFAULTS) -> float:

@@ -28,6 +28,7 @@ from repro.learning.seeds import seed_from
 __all__ = [
     "Accuracy",
     "BackboneSpec",
+    "NeedsMotion",
     "PretextPool",
     "PretextResult",
     "PretextTask",
@@ -42,16 +43,30 @@ Report = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """A backbone by name, with its width (1 is the paper's) and stem."""
+    """A backbone by name, with its width (1 is the paper's), its stem, and whether it takes images or clips.
+
+    Parameters
+    ----------
+    name, width, stem, dims
+        As `repro.learning.backbones.build` takes them.
+    """
 
     name: str = "resnet50"
     width: float = 1.0
     stem: str = "imagenet"
+    dims: int = 2
 
     def build(self, generator: torch.Generator) -> nn.Module:
         """Initialise the network from `generator`; its weights lie channels-last, which convolutions on a CPU like."""
-        network: nn.Module = build(self.name, width=self.width, stem=self.stem, generator=generator)
-        return network.to(memory_format=torch.channels_last)
+        network: nn.Module = build(self.name, dims=self.dims, width=self.width, stem=self.stem, generator=generator)
+        return network.to(memory_format=torch.channels_last if self.dims == 2 else torch.channels_last_3d)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what changes the network; ``dims`` only if it is not 2, so that keys of 2D networks are as ever."""
+        described = asdict(self)
+        if self.dims == 2:
+            del described["dims"]
+        return described
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,22 +154,41 @@ class Accuracy:
     higher_is_better: bool = True
 
 
+class NeedsMotion(ValueError):
+    """A task learns from what moves, and cannot be trained on stills (decision D14)."""
+
+
 class PretextTask(ABC):
     """One way to learn from unlabelled images.
 
     Subclasses are frozen dataclasses whose fields are the task's hyper-parameters; `version` changes whenever the
     code would give other weights for the same fields. All randomness comes from the generator that is passed; the
     pool must not be modified. What a task remembers from one epoch to the next lies in the buffers of its network,
-    where checkpoints find it.
+    where checkpoints find it. `stills` tells whether the task can be learned from stills, too.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     accuracy: ClassVar[Accuracy]
+    stills: ClassVar[bool] = False
 
     def material(self) -> Material:
         """Return what the task looks at; the images of the clips of each source, unless told otherwise."""
         return Material()
+
+    def on_stills(self) -> PretextTask:
+        """Return the task as it learns from stills, each a source with a single image; itself, unless told otherwise.
+
+        Raises
+        ------
+        NeedsMotion
+            If the task cannot be learned from stills.
+        """
+        if not self.stills:
+            raise NeedsMotion(
+                f"{self.name} learns from what moves, and stills show no motion (decision D14); train it on videos"
+            )
+        return self
 
     @abstractmethod
     def network(self, backbone: nn.Module, generator: torch.Generator) -> nn.Module:

@@ -11,6 +11,7 @@ Methods are compared on the same subjects by paired differences (Wilcoxon), not 
 p-values of several comparisons are adjusted (Holm). Everything is deterministic and in the metric's own unit.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,6 +171,34 @@ def subject_mean(values: SubjectValues, *, confidence: float = 0.95, n_resamples
         undefined=values.undefined,
         partly_undefined=values.partly_undefined,
     )
+
+
+def by_unit(name: str, values: ArrayLike, units: Sequence[str]) -> SubjectValues:
+    """Put what was measured of units, such as videos or subjects, in the form that statistics take.
+
+    Parameters
+    ----------
+    name : str
+    values : array_like, (n,)
+        Finite.
+    units : sequence of str, length n
+        What each value is of; the values of one unit are averaged.
+
+    Returns
+    -------
+    SubjectValues
+        Units stand in the place of subjects; there are no folds, and one run.
+
+    Raises
+    ------
+    ValueError
+        If there are no values, or units differ in number.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1 or len(numbers) != len(units) or not len(numbers):
+        raise ValueError(f"{name}: {numbers.shape} values of {len(units)} units; give one of each, at least one")
+    names, place = np.unique(np.asarray(units), return_inverse=True)
+    return SubjectValues(name, tuple(map(str, names)), np.bincount(place, numbers) / np.bincount(place), 0, 1)
 
 
 def pooled(

@@ -6,12 +6,15 @@ is their dissimilarity (decision D12). By default a source's negatives are other
 so that who is seen tells nothing. A source is hardly longer than a clip, so that both halves show the same movement and
 other times of the same video are among the negatives: what lasts for a whole video, such as how the head is held, tells
 nothing either. One half is mirrored, so that halves cannot be matched pixel by pixel.
+
+A still has no halves: it is shown several times, each time augmented on its own, and its negatives are other stills of
+the same person (`SiameseStills`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -27,7 +30,7 @@ from repro.learning.metrics import auc
 from repro.learning.pretext import Accuracy, PretextPool, PretextTask
 from repro.siamese.affine_hull import dissimilarity
 
-__all__ = ["ShortStretches", "SiamesePretext", "effective_rank"]
+__all__ = ["ShortStretches", "SiamesePretext", "SiameseStills", "effective_rank"]
 
 _EVALUATED_SOURCES = 96
 """Held-out sources compared with one another: 96 give 9,120 negative pairs, plenty for an AUC."""
@@ -133,6 +136,7 @@ class SiamesePretext(PretextTask):
     name: ClassVar[str] = "siamese"
     version: ClassVar[int] = 3
     accuracy: ClassVar[Accuracy] = Accuracy("AUC of pairs of one subject")
+    stills: ClassVar[bool] = True
 
     objective: Literal["infonce", "contrastive"] = "infonce"
     distance: Literal["hull", "mean"] = "hull"
@@ -173,6 +177,10 @@ class SiamesePretext(PretextTask):
         """Return short stretches, or the usual sources."""
         return Material() if self.stretch is None else ShortStretches(self.stretch)
 
+    def on_stills(self) -> PretextTask:
+        """Return the task whose sources are stills."""
+        return SiameseStills(**{field.name: getattr(self, field.name) for field in fields(SiamesePretext)})
+
     def network(self, backbone: nn.Module, generator: torch.Generator) -> nn.Module:
         """Put the last fully connected layer on the backbone."""
         return _Siamese(backbone, self.dimensions, generator)
@@ -208,7 +216,7 @@ class SiamesePretext(PretextTask):
             ``auc_same_subject``, ``auc_other_subject``: AUC of positive against negative pairs, the second being
             high for any network that knows faces; ``effective_rank``: of the features of all images used.
         """
-        sources = _clips_by_source(pool, self.clips_per_source)
+        sources = self._sources(pool)
         order = torch.randperm(len(sources), generator=generator)[:_EVALUATED_SOURCES].sort().values
         owners = np.array([sources[i][0] for i in order])
         index = torch.stack([self._pick(sources[i][1], generator) for i in order])
@@ -266,7 +274,7 @@ class SiamesePretext(PretextTask):
         group : Tensor, shape (n,)
             Sources of one group are each other's negatives.
         """
-        candidates = self._candidates(_clips_by_source(pool, self.clips_per_source), generator)
+        candidates = self._candidates(self._sources(pool), generator)
         share = max(2, n // len(candidates)) if len(candidates) > 1 else n
         drawn = [
             (self._pick(group[i], generator), number)
@@ -274,6 +282,9 @@ class SiamesePretext(PretextTask):
             for i in torch.randperm(len(group), generator=generator)[:share].tolist()
         ]
         return torch.stack([clips for clips, _ in drawn]), torch.tensor([number for _, number in drawn])
+
+    def _sources(self, pool: PretextPool) -> list[tuple[str, Tensor]]:
+        return _clips_by_source(pool, self.clips_per_source)
 
     def _pick(self, clips: Tensor, generator: torch.Generator) -> Tensor:
         return clips[torch.randperm(len(clips), generator=generator)[: self.clips_per_source]]
@@ -295,6 +306,41 @@ class SiamesePretext(PretextTask):
             )
         chosen = torch.randperm(len(able), generator=generator)[: self.subjects_per_batch]
         return [able[i] for i in chosen.tolist()]
+
+
+@dataclass(frozen=True)
+class SiameseStills(SiamesePretext):
+    """The Siamese task on stills: a still is a source, and is shown `clips_per_source` times (decisions D13, D14).
+
+    Each time it is augmented on its own, and one half of the pictures is mirrored, so that no two are equal and the
+    halves least of all. Its negatives are other stills, by default of the same identity. `stretch` has no meaning.
+    """
+
+    def __post_init__(self) -> None:
+        """Check the choices, and that no two pictures of a still can be equal."""
+        super().__post_init__()
+        if self.augmentation.area == (1.0, 1.0) and self.augmentation.aspect == 1:
+            raise ValueError(f"{self.augmentation} shows a still the same each time; let it crop, as by area=(0.7, 1.0)")
+
+    def material(self) -> Material:
+        """Return the images of the stills."""
+        return Material()
+
+    def on_stills(self) -> PretextTask:
+        """Return the task itself."""
+        return self
+
+    def description(self) -> dict[str, Any]:
+        """All that changes what the task learns, and that it learns from stills."""
+        described = super().description()
+        del described["stretch"]
+        return {**described, "stills": True}
+
+    def _sources(self, pool: PretextPool) -> list[tuple[str, Tensor]]:
+        return _clips_by_source(pool, 1)
+
+    def _pick(self, clips: Tensor, generator: torch.Generator) -> Tensor:
+        return clips.repeat(self.clips_per_source)[: self.clips_per_source]
 
 
 def _clips_by_source(pool: PretextPool, at_least: int) -> list[tuple[str, Tensor]]:

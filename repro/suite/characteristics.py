@@ -20,6 +20,7 @@ from repro.suite.ledgers import state
 from repro.suite.provenance import circumstances
 from repro.suite.published import published_value
 from repro.suite.scales import SCALES
+from repro.suite.session import Session
 from repro.suite.sheet import Cell, Number, Sheet, macro_name, to_markdown, write_sheet
 from repro.suite.spec import Scale
 from repro.suite.store import Store
@@ -137,8 +138,8 @@ def main(table: Characteristics, arguments: Sequence[str] | None = None) -> int:
     return run_characteristics(table, parser.parse_args(arguments))
 
 
-def run_characteristics(table: Characteristics, options: argparse.Namespace) -> int:
-    """Count, write and print.
+def run_characteristics(table: Characteristics, options: argparse.Namespace, session: Session | None = None) -> int:
+    """Count, write and print; nothing is shared with other tables of a session.
 
     Without licensed data the simulated data of the scale are counted: on disk, or as they would be written. With some
     of the datasets given, the rows of the others stay empty: licensed and simulated data are never mixed.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, open_given
 from repro.suite.scales import SCALES
-from repro.suite.spec import DATASET_LABELS
+from repro.suite.spec import DATASET_LABELS, STILLS_LABELS
 from repro.suite.store import Store
 
 __all__ = ["HELP", "add_check_options", "check"]
@@ -19,17 +19,16 @@ HELP = (
     "and account for the simulated data of every scale"
 )
 
-_GIVEN = (*DATASET_LABELS, "vggface2", "manifest")
+_GIVEN = (*DATASET_LABELS, *STILLS_LABELS, "manifest")
 """Layouts that can be given."""
 
 
 def add_check_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that only ``check`` has, to a parser that has those of all tables."""
-    parser.add_argument("--vggface2", type=Path, metavar="DIR", help="root of VGGFace2")
     parser.add_argument("--manifest", type=Path, metavar="CSV", help="your own videos: video,subject,label[,start,end]")
     parser.add_argument("--verify", action="store_true", help="decode everything in the given datasets")
     # all scales unless one is named; a root in the environment would leave no way to check the store
-    parser.set_defaults(scale=None, default_store=parser.get_default("store"), **dict.fromkeys(DATASET_LABELS))
+    parser.set_defaults(scale=None, default_store=parser.get_default("store"), **dict.fromkeys(_GIVEN))
 
 
 def check(options: argparse.Namespace) -> int:
@@ -90,11 +89,12 @@ def _check_store(options: argparse.Namespace) -> int:
             return USAGE
         _print(f"{options.store}: there is no store yet")
         return COMPLETE
-    counts = {"cells": 0, "networks": 0}
+    counts = {"cells": 0, "networks": 0, "measurements": 0}
     damaged = []
     for kind, keys, read in (
         ("cells", store.keys(), store.read),
         ("networks", store.artifact_keys(), store.read_artifact),
+        ("measurements", store.measurement_keys(), store.read_measurement),
     ):
         for key in keys:
             counts[kind] += 1
@@ -102,7 +102,8 @@ def _check_store(options: argparse.Namespace) -> int:
                 read(key)
             except ValueError as error:
                 damaged.append(str(error))
-    _print(f"{options.store}: {counts['cells']} cells, {counts['networks']} pretext networks")
+    told = f"{counts['cells']} cells, {counts['networks']} pretext networks, {counts['measurements']} measurements"
+    _print(f"{options.store}: {told}")
     _print(*(f"damaged: {reason}" for reason in damaged))
     if damaged:
         _print("damaged entries are set aside and computed again by the next run that needs them")

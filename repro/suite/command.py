@@ -7,19 +7,19 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from repro.data import Dataset, open_dataset
 from repro.files import check_writable
 from repro.suite.corpus import Corpus
 from repro.suite.emit import emit, to_markdown
-from repro.suite.engine import Engine, Failure, available_cores
+from repro.suite.engine import Failure, available_cores
 from repro.suite.progress import Progress
 from repro.suite.provenance import provenance
 from repro.suite.scales import SCALES
-from repro.suite.simulation import missing_simulations
-from repro.suite.spec import DATASET_LABELS, Population, Scale, Table
+from repro.suite.session import Session, open_given
+from repro.suite.spec import DATASET_LABELS, STILLS_LABELS, Population, Scale, Table
+from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import Store
 from repro.suite.tabulate import judge, tabulate
 from repro.suite.work import Plan, build_plan, expected_cells
@@ -29,8 +29,10 @@ __all__ = [
     "INCOMPLETE",
     "INTERRUPTED",
     "USAGE",
+    "Computed",
     "add_openface",
     "add_options",
+    "compute",
     "device_of",
     "main",
     "open_given",
@@ -48,7 +50,7 @@ class UsageError(ValueError):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that all tables and figures share."""
     parser.add_argument("--scale", choices=list(SCALES), default="quick", help="smoke: seconds; quick: minutes; paper")
-    for name, label in DATASET_LABELS.items():
+    for name, label in {**DATASET_LABELS, **STILLS_LABELS}.items():
         parser.add_argument(
             f"--{name}",
             type=Path,
@@ -57,6 +59,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             help=f"root of {label} (default: $REPRO_{name.upper()}); without it simulated data is used and said so",
         )
     add_openface(parser)
+    parser.add_argument(
+        "--pretext",
+        choices=("stills", "own"),
+        default="stills",
+        help="where the paper's pretext sees VGGFace2: these stills, or the training subjects' own videos",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=("leave_one_subject_out", "grouped_k_fold"),
+        help="folds, in place of the scale's",
+    )
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="tables/ and figures/ are written here")
     parser.add_argument(
         "--store",
@@ -91,12 +104,6 @@ def add_openface(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_given(name: str, root: str | os.PathLike[str], options: argparse.Namespace) -> Dataset:
-    """Open a dataset that was given on the command line, with the options that it shares with others."""
-    own = {"openface": options.openface} if name == "biovid" and options.openface is not None else {}
-    return open_dataset(name, root, strict=options.strict, **own)
-
-
 def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
     value = int(text)
@@ -125,12 +132,17 @@ def main(table: Table, arguments: Sequence[str] | None = None) -> int:
     return run(table, parser.parse_args(arguments))
 
 
-def run(table: Table, options: argparse.Namespace) -> int:
-    """Run one table with parsed options; see :func:`main`."""
+def run(table: Table, options: argparse.Namespace, session: Session | None = None) -> int:
+    """Run one table with parsed options, in a session of its own unless one is given; see :func:`main`."""
     begin = time.monotonic()
     progress = Progress(table.name, visible=not options.quiet)
     try:
-        return _run(table, options, progress, begin)
+        for name in ("out", "store"):
+            check_writable(getattr(options, name), f"--{name}")
+        if session is not None:
+            return _run(table, options, session, progress, begin)
+        with Session(options) as own:
+            return _run(table, options, own, progress, begin)
     except ValueError as error:
         progress.close()
         _say(f"{table.name}: {error}")
@@ -141,55 +153,99 @@ def run(table: Table, options: argparse.Namespace) -> int:
         return INTERRUPTED
 
 
-def _run(table: Table, options: argparse.Namespace, progress: Progress, begin: float) -> int:
-    for name in ("out", "store"):
-        check_writable(getattr(options, name), f"--{name}")
-    scale, store = SCALES[options.scale], Store(options.store)
+def _run(table: Table, options: argparse.Namespace, session: Session, progress: Progress, begin: float) -> int:
+    computed = compute(table, options, session, progress)
+    progress.close()
+    if isinstance(computed, int):
+        return computed
+    for line in (*computed.damaged, *(remark for corpus in computed.corpora.values() for remark in corpus.remarks)):
+        _say(line)
+    return _finish(computed, session.store, options, begin)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A table whose cells were computed as far as was asked for.
+
+    Parameters
+    ----------
+    table : Table
+        As it is on this data, at this scale.
+    scale : Scale
+    plan : Plan
+    corpora : mapping
+    data : {"simulated", "licensed"}
+    failures : sequence of Failure
+    damaged : sequence of str
+        What was set aside.
+    """
+
+    table: Table
+    scale: Scale
+    plan: Plan
+    corpora: Mapping[str, Corpus | StillCorpus]
+    data: str
+    failures: Sequence[Failure]
+    damaged: Sequence[str]
+
+
+def compute(table: Table, options: argparse.Namespace, session: Session, progress: Progress) -> Computed | int:
+    """Compute what a table lacks.
+
+    Parameters
+    ----------
+    table : Table
+    options : Namespace
+        Of the command line.
+    session : Session
+    progress : Progress
+
+    Returns
+    -------
+    Computed or int
+        The exit status where there is nothing to tabulate: what is left to do was said, or data could not be simulated.
+
+    Raises
+    ------
+    ValueError
+        If options or data cannot be used.
+    """
+    scale, store = SCALES[options.scale], session.store
+    if options.protocol is not None:
+        scale = replace(scale, protocols={table.protocol: options.protocol})
     table = table.at(scale.name)
+    if options.pretext == "own":
+        table = table.without_stills()
     computing = options.mode in ("only-missing", "always")
     progress.expect(_COST_OF_A_TABLE[scale.name] if computing else 0.0)
-    with Engine(options.jobs, options.scheduler) as engine:
-        roots = _given_roots(table, options)
-        given = bool(roots)
-        if given:
-            table = table.on_given_data()
-        else:
-            sizes = {p: (p.dataset, replace(scale.simulated[p.dataset], changes=p.changes)) for p in table.populations}
-            roots, tasks = missing_simulations(store, sizes)
-            if tasks and not computing:
-                progress.close()
-                left = expected_cells(table, scale, options.seeds)
-                _print(f"{table.name}: 0/{left} cells are there; left to do: simulated data, {left} cells")
-                return COMPLETE if options.mode == "plan" else INCOMPLETE
-            progress.add(tasks)
-            if failures := engine.run(tasks, progress):
-                progress.close()
-                return _report_failures(table, failures)
-        corpora = {
-            population.name: Corpus(
-                open_given(population.dataset, root, options)
-                if given
-                else open_dataset(population.dataset, root, strict=options.strict),
-                scale.clips[population.dataset],
-                scale.input.shortest_clip,
-            )
-            for population, root in roots.items()
-        }
-        if not any(corpus.dataset.simulated for corpus in corpora.values()):
-            table = table.without_simulated_rows()
-        plan = build_plan(table, scale, corpora, store, repetitions=options.seeds, device=device_of(options.device))
-        damaged = _drop_damaged(plan, store)
-        left_over = plan.remaining(store, shard=options.shard, always=options.mode == "always")
-        if options.mode == "plan":
+    roots = _given_roots(table, options)
+    given = bool(roots)
+    if given:
+        table = table.on_given_data()
+    else:
+        roots, failures, missing = session.simulate(table.populations, scale, progress, allowed=computing)
+        if missing:
             progress.close()
-            _print_plan(table, plan, store, [task.kind for task in left_over])
-            return COMPLETE
-        progress.add(left_over if computing else [])
-        failures = engine.run(left_over, progress) if computing else []
-    progress.close()
-    for line in (*damaged, *(remark for corpus in corpora.values() for remark in corpus.remarks)):
-        _say(line)
-    return _finish(table, scale, plan, corpora, store, options, failures, begin)
+            left = expected_cells(table, scale, options.seeds)
+            _print(f"{table.name}: 0/{left} cells are there; left to do: simulated data, {left} cells")
+            return COMPLETE if options.mode == "plan" else INCOMPLETE
+        if failures:
+            progress.close()
+            return _report_failures(table, failures)
+    corpora = session.corpora(roots, scale, given=given)
+    if not any(corpus.dataset.simulated for corpus in corpora.values()):
+        table = table.without_simulated_rows()
+    plan = build_plan(table, scale, corpora, store, repetitions=options.seeds, device=device_of(options.device))
+    damaged = _drop_damaged(plan, store)
+    left_over = plan.remaining(store, shard=options.shard, always=options.mode == "always")
+    if options.mode == "plan":
+        progress.close()
+        _print_plan(table, plan, session, [task.kind for task in left_over])
+        return COMPLETE
+    progress.add(left_over if computing else [])
+    failures = session.engine.run(left_over, progress) if computing else []
+    data = "simulated" if any(corpus.dataset.simulated for corpus in corpora.values()) else "licensed"
+    return Computed(table, scale, plan, corpora, data, failures, damaged)
 
 
 _COST_OF_A_TABLE: Mapping[str, float] = {"smoke": 25.0, "quick": 700.0, "paper": 1e6}
@@ -212,11 +268,13 @@ def _given_roots(table: Table, options: argparse.Namespace) -> dict[Population, 
         raise UsageError("--openface DIR holds landmarks of BioVid's videos; give --biovid DIR, too, or neither")
     missing = sorted(set(table.datasets) - set(roots))
     if roots and missing:
+        stills = " (or --pretext own, which needs no stills)" if set(missing) & set(STILLS_LABELS) else ""
         raise UsageError(
             f"this table needs {' and '.join(table.datasets)}; only {', '.join(roots)} was given. Add "
-            f"{' '.join(f'--{name} DIR' for name in missing)}, or give none to use simulated data"
+            f"{' '.join(f'--{name} DIR' for name in missing)}{stills}, or give none to use simulated data"
         )
-    return {Population(name): root for name, root in roots.items()}
+    populations = table.on_given_data().populations if roots else ()
+    return {population: roots[population.dataset] for population in populations}
 
 
 def device_of(choice: str) -> str:
@@ -238,15 +296,19 @@ def _drop_damaged(plan: Plan, store: Store) -> list[str]:
     """Set damaged entries aside, so that they count as missing."""
     artifacts = dict.fromkeys(key for keys in plan.artifacts.values() for key in keys)
     found = [store.discard_damaged(key) for key in plan.keys]
-    found += [store.discard_damaged(key, artifact=True) for key in artifacts]
+    found += [store.discard_damaged(key, "artifact") for key in artifacts]
+    found += [store.discard_damaged(key, "measurement") for key in plan.measurements]
     return [reason for reason in found if reason is not None]
 
 
-def _print_plan(table: Table, plan: Plan, store: Store, left: Sequence[str]) -> None:
+def _print_plan(table: Table, plan: Plan, session: Session, left: Sequence[str]) -> None:
     total = len(plan.cells)
-    done = sum(store.has(cell.key) for cell in plan.cells if cell.key)
+    done = sum(session.store.has(cell.key) for cell in plan.cells if cell.key)
     parts = [f"{left.count(kind)} {label}" for kind, label in _KINDS.items() if kind in left]
-    _print(f"{table.name}: {done}/{total} cells are there; left to do: {', '.join(parts) or 'nothing'}")
+    shared = sum(cell.key in session.planned for cell in plan.cells if cell.key)
+    session.planned.update(plan.keys)
+    added = f" ({total - shared} more than the tables before)" if shared else ""
+    _print(f"{table.name}: {done}/{total} cells{added} are there; left to do: {', '.join(parts) or 'nothing'}")
 
 
 _KINDS = {
@@ -254,26 +316,17 @@ _KINDS = {
     "features": "subjects to describe",
     "pretext": "pretext networks",
     "cell": "cells",
+    "measure": "measurements",
 }
 
 
-def _finish(
-    table: Table,
-    scale: Scale,
-    plan: Plan,
-    corpora: Mapping[str, Corpus],
-    store: Store,
-    options: argparse.Namespace,
-    failures: Sequence[Failure],
-    begin: float,
-) -> int:
+def _finish(computed: Computed, store: Store, options: argparse.Namespace, begin: float) -> int:
     """Tabulate, write, print, and say what is missing."""
-    simulated = [corpus.dataset.simulated for corpus in corpora.values()]
-    data = "simulated" if any(simulated) else "licensed"
-    frame, damaged = tabulate(table, plan, store, scale, data)
-    checks = judge(table, frame, scale) if data == "simulated" else []
-    record = provenance(table, scale, plan, corpora, store, options, checks, time.monotonic() - begin)
-    written = emit(table, frame, scale, options.out, data, record, plan.reasons)
+    table, scale, plan, failures = computed.table, computed.scale, computed.plan, computed.failures
+    frame, damaged = tabulate(table, plan, store, scale, computed.data)
+    checks = judge(table, frame, scale) if computed.data == "simulated" else []
+    record = provenance(table, scale, plan, computed.corpora, store, options, checks, time.monotonic() - begin)
+    written = emit(table, frame, scale, options.out, computed.data, record, plan.reasons)
     _print(to_markdown(table, frame, scale, plan.reasons))
     for check in checks:
         verdict = "holds" if check["holds"] else "DOES NOT HOLD"

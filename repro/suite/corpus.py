@@ -51,7 +51,7 @@ class Corpus:
     def __init__(self, dataset: Dataset, clips: Clips, shortest: int) -> None:
         self.dataset = dataset
         self.labelled, excluded = cut(
-            dataset, length=clips.length, stride=clips.stride, level="max", min_length=shortest
+            dataset, length=clips.length, stride=clips.stride, level=clips.level, min_length=shortest
         )
         self.excluded: list[Exclusion] = [*dataset.excluded, *excluded]
         self.labelled_description = {
@@ -59,7 +59,7 @@ class Corpus:
             "length": clips.length,
             "stride": clips.stride,
             "shortest": shortest,
-            "level": "max",
+            "level": clips.level,
         }
         self.unlabelled_description: dict[str, Any] = {
             "fingerprint": dataset.fingerprint,

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from repro.files import write_atomically
 from repro.suite import sheet
 from repro.suite.display import METRICS, format_number
+from repro.suite.published import published_reason
 from repro.suite.render import render
-from repro.suite.spec import Scale, Table
+from repro.suite.spec import Column, Row, Scale, Table
+from repro.suite.work import MEASURED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,11 +75,18 @@ def _notes(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
         "Mean over held-out subjects with a 95 % interval (bootstrap over subjects). The CSV also has the values "
         "pooled over all clips that papers quote; they mix folds, so that even a constant predictor is not at 50 there."
     )
-    main = frame[frame["aggregate"] != "pooled"]
+    main = frame[(frame["aggregate"] != "pooled") & ~frame.metric.isin(MEASURED)]
     seeds = " or ".join(f"{count:g}" for count in sorted(set(main.n_seeds) - {0}))
     notes.append(
         f"{main.n_subjects.max()} subjects in {main.n_folds.max()} folds, {seeds or 'no'} repetitions of a row."
     )
+    if scale.protocols.get(table.protocol, table.protocol) != table.protocol:
+        notes.append(
+            f"The paper leaves out one subject at a time; scale '{scale.name}' leaves out groups of them, unless "
+            "--protocol leave_one_subject_out is given."
+        )
+    if frame.metric.isin(MEASURED).any():
+        notes.append("Times and likenesses are means over videos or subjects, with the interval over these.")
     if (main["aggregate"] == "gain").any():
         leads = {row.label: row.lead[0] for row in table.rows}
         others = ", ".join(dict.fromkeys(leads[row.versus] for row in table.rows if row.versus))
@@ -128,7 +137,7 @@ def _sheet(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
             number = main.loc[place]
             cells.append(_number(sheet.macro_name(table.name, *place), number, column.metric, place in best))
             if column.published:
-                cells.append(format_number(number.paper, column.metric) if row.published else "")
+                cells.append(_paper(table, row, column, number.paper))
         shaped.append((row.published, tuple(cells)))
     header = _header(table)
     return sheet.Sheet(
@@ -140,6 +149,13 @@ def _sheet(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
         rows=tuple(shaped),
         notes=tuple(_notes(table, frame, scale, reasons)),
     )
+
+
+def _paper(table: Table, row: Row, column: Column, value: float) -> str:
+    """Return what the paper prints: its number, or why it has none."""
+    if not row.published:
+        return ""
+    return published_reason(table.name, row.label, column.label) or format_number(value, column.metric)
 
 
 def _number(macro: str, number: Any, metric: str, best: bool) -> sheet.Number:
@@ -161,10 +177,11 @@ def _best(table: Table, frame: pd.DataFrame) -> set[tuple[str, str]]:
     main = frame[frame["aggregate"] != "pooled"].set_index(["row", "column"])
     best = set()
     for column in table.columns:
-        for target in dict.fromkeys(row.target for row in table.rows):
-            labels = [row.label for row in table.rows if row.published and row.target == target]
+        targets = {row.label: row.place(column).population.dataset for row in table.rows if row.published}
+        for target in dict.fromkeys(targets.values()):
+            labels = [label for label, own in targets.items() if own == target]
             values = main.loc[[(label, column.label) for label in labels]].value.dropna()
-            if len(values):
+            if len(values) and METRICS[column.metric].higher_is_better is not None:
                 pick = values.idxmax() if METRICS[column.metric].higher_is_better else values.idxmin()
                 best.add(pick)
     return best

@@ -12,11 +12,12 @@ from repro.data.feature_files import read_feature_notes
 from repro.data.inputs import read_notes
 from repro.data.material import Material
 from repro.suite import tasks
+from repro.suite.corpus import Corpus
 from repro.suite.engine import Task
 from repro.suite.store import Store, hash_of
 
 if TYPE_CHECKING:
-    from repro.suite.corpus import Corpus
+    from repro.suite.still_corpus import StillCorpus
 
 __all__ = ["encoding_tasks", "faces_found"]
 
@@ -26,7 +27,7 @@ _SECONDS_OF_FLOW = {"tvl1": 0.03, "dis": 0.0005}
 
 
 def encoding_tasks(
-    corpus: Corpus,
+    corpus: Corpus | StillCorpus,
     spec: InputSpec,
     store: str,
     *,
@@ -37,12 +38,12 @@ def encoding_tasks(
 
     Parameters
     ----------
-    corpus : Corpus
+    corpus : Corpus or StillCorpus
     spec : InputSpec
     store : str
         Root of the store.
     material : Material, optional
-        What a pretext task looks at; the labelled clips if not given.
+        What a pretext task looks at; the labelled clips, which a `Corpus` has, if not given.
     subjects : collection of str, optional
         Only these.
 
@@ -51,9 +52,16 @@ def encoding_tasks(
     dict
         Key of a subject's images in the store -> task, in the order of the clips. The key is a hash of all that
         changes the images.
+
+    Raises
+    ------
+    ValueError
+        If labelled clips of stills are asked for, or a material that stills do not have.
     """
     items: list[tuple[Clip, str]]
     if material is None:
+        if not isinstance(corpus, Corpus):
+            raise ValueError(f"{corpus.dataset.name} has no labelled clips; ask for a pretext task's material")
         items, data = [(clip, "") for clip in corpus.labelled], corpus.labelled_description
     else:
         spec = material.input(spec)
@@ -85,22 +93,23 @@ def encoding_tasks(
     return made
 
 
-def faces_found(made: Iterable[Task], corpus: Corpus, store: Store) -> dict[str, int]:
+def faces_found(made: Iterable[Task], corpus: Corpus | StillCorpus, store: Store) -> dict[str, int]:
     """Count how the faces of a dataset's videos were found.
 
     Parameters
     ----------
     made : iterable of Task
         Those of a plan; others than of `encoding_tasks` and `repro.suite.supervised` are passed over.
-    corpus : Corpus
+    corpus : Corpus or StillCorpus
         The dataset. Videos whose subject is not encoded yet, or has no image, do not count.
     store : Store
 
     Returns
     -------
     dict
-        One of `repro.data.faces.METHODS` -> number of videos. A video counts once for each method, of which
-        there are several only where specifications differ in their alignment.
+        One of `repro.data.faces.METHODS`, or of `repro.data.still_images` -> number of videos, or of identities. A
+        video counts once for each method, of which there are several only where specifications differ in their
+        alignment.
     """
     records = {id(record) for record in corpus.dataset.records}  # names recur in other simulations of the dataset
     found: set[tuple[str, str]] = set()

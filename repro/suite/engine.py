@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +52,7 @@ class Task:
     id : str
         Unique; other tasks require it by this name.
     kind : str
-        "simulate", "input", "features", "pretext" or "cell"; groups tasks in the estimate of the time left.
+        "simulate", "input", "features", "pretext", "cell" or "measure"; groups tasks in the estimate of the time left.
     label : str
         What the progress bar shows.
     cost : float
@@ -64,6 +64,9 @@ class Task:
         Tasks that must be finished before. Names that are not in the same run count as finished.
     on_gpu : bool
         One such task runs at a time, whatever the number of processes, so that they do not crowd one GPU.
+    alone : bool
+        Nothing else of the run is in flight while it runs, as with one that measures time. It waits until nothing else
+        can be started. Other runs on the same machine, such as another shard, are not known.
     """
 
     id: str
@@ -74,6 +77,7 @@ class Task:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
     on_gpu: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,12 +232,22 @@ class _Queue:
         self.unfinished = set(self.waiting)
         self.failures: list[Failure] = []
 
-    def take(self, *, gpu_is_free: bool = True) -> Task | None:
+    def take(self, flying: Collection[Task] = ()) -> Task | None:
+        """Return a task that may start beside those in flight: one that runs alone only if there is no other."""
         if self._interrupted.is_set():
             raise KeyboardInterrupt
+        if any(other.alone for other in flying):
+            return None
+        gpu_is_free = not any(other.on_gpu for other in flying)
+        alone: str | None = None
         for name, task in self.waiting.items():
-            if not self.unfinished.intersection(task.requires) and (gpu_is_free or not task.on_gpu):
+            if self.unfinished.intersection(task.requires) or (task.on_gpu and not gpu_is_free):
+                continue
+            if not task.alone:
                 return self.waiting.pop(name)
+            alone = alone or name
+        if alone is not None:
+            return None if flying else self.waiting.pop(alone)
         if self.waiting and self.unfinished == set(self.waiting):
             raise ValueError(f"tasks require one another in a circle: {sorted(self.waiting)[:5]}")
         return None
@@ -297,14 +311,15 @@ def _run_on_workers(client: Any, queue: _Queue, progress: Progress) -> None:
     client.subscribe_topic(_TOPIC, listen)
     flying: dict[Any, Task] = {}
     deaths: dict[str, int] = {}
-    alone_since: float | None = None
+    deserted_since: float | None = None
     while True:
         slots = sum(client.nthreads().values())
-        alone_since = None if slots else alone_since or time.monotonic()
-        if alone_since is not None and time.monotonic() - alone_since > _PATIENCE:
+        deserted_since = None if slots else deserted_since or time.monotonic()
+        if deserted_since is not None and time.monotonic() - deserted_since > _PATIENCE:
             raise ValueError(f"no worker has been there for {_PATIENCE} s; look at the workers and run again")
+        progress.side_by_side(max(1, slots))
         while len(flying) < max(1, slots):
-            task = queue.take(gpu_is_free=not any(other.on_gpu for other in flying.values()))
+            task = queue.take(flying.values())
             if task is None:
                 break
             future = client.submit(

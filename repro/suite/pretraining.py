@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from repro.data.encoding import InputSpec
+from repro.data.still_images import still_input
 from repro.learning.finetune import FineTuning
-from repro.learning.pretext import PretextTask
+from repro.learning.pretext import NeedsMotion, PretextTask
 from repro.learning.seeds import seed_from
 from repro.suite import tasks
+from repro.suite.corpus import Corpus, NotApplicable
 from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Task
-from repro.suite.spec import DATASET_LABELS, PretextRun
+from repro.suite.spec import DATASET_LABELS, STILLS_LABELS, PretextRun
+from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import hash_of
-
-if TYPE_CHECKING:
-    from repro.suite.corpus import Corpus
 
 __all__ = ["PlannedPretext", "plan_pretext"]
 
@@ -52,7 +52,7 @@ class PlannedPretext:
 def plan_pretext(
     task: PretextTask,
     method: str,
-    corpora: Mapping[str, Corpus],
+    corpora: Mapping[str, Corpus | StillCorpus],
     videos: Mapping[str, Sequence[str] | None],
     spec: InputSpec,
     settings: FineTuning,
@@ -67,13 +67,16 @@ def plan_pretext(
     Parameters
     ----------
     task : PretextTask
+        As it learns from clips; for stills it is replaced by `PretextTask.on_stills`.
     method : str
         Name in the registry.
-    corpora : mapping of str to Corpus
+    corpora : mapping of str to Corpus or StillCorpus
         By the name of the dataset.
     videos : mapping of str to sequence of str, or None
-        Which videos of each dataset it may see; None for all.
+        Which videos of each dataset, or which identities' stills, it may see; None for all.
     spec : InputSpec
+        How clips become images. Of stills only its size matters, so that one network serves every input that it is
+        transferred to.
     settings : FineTuning
         Whose backbone is trained.
     run : PretextRun
@@ -86,9 +89,16 @@ def plan_pretext(
 
     Raises
     ------
+    NotApplicable
+        If the data are stills and the task needs motion.
     ValueError
-        If no clip can be cut from a dataset's videos.
+        If no clip can be cut from a dataset's videos, or stills and clips are mixed.
     """
+    if _are_stills(corpora, videos):
+        try:
+            task, spec = task.on_stills(), still_input(spec)
+        except NeedsMotion as error:
+            raise NotApplicable(str(error)) from error
     material, schedule = task.material(), run.schedule_of(method)
     shards: dict[str, list[str]] = {}
     inputs: dict[str, Task] = {}
@@ -110,7 +120,7 @@ def plan_pretext(
         "videos": dict(videos),
         "input": material.input(spec).describe(),
         **({"material": described} if (described := material.describe()) else {}),
-        "backbone": asdict(settings.backbone),
+        "backbone": settings.backbone.describe(),
         "schedule": asdict(schedule),
         "steps_per_epoch": run.steps_per_epoch,
         "held_out_subjects": run.held_out_subjects,
@@ -120,7 +130,7 @@ def plan_pretext(
     training = Task(
         f"pretext-{key}",
         "pretext",
-        f"{method} on {' + '.join(DATASET_LABELS[name] for name in shards)}",
+        f"{method} on {' + '.join({**DATASET_LABELS, **STILLS_LABELS}[name] for name in shards)}",
         schedule.epochs * run.steps_per_epoch * schedule.batch_size * _SECONDS_PER_IMAGE,
         tasks.pretrain,
         {
@@ -142,3 +152,20 @@ def plan_pretext(
         on_gpu=device != "cpu",
     )
     return PlannedPretext(key, description, training, inputs)
+
+
+def _are_stills(corpora: Mapping[str, Corpus | StillCorpus], names: Iterable[str]) -> bool:
+    """Whether the data are stills.
+
+    Raises
+    ------
+    ValueError
+        If they are stills and clips: a task learns from one or the other.
+    """
+    of_stills = sorted(name for name in names if isinstance(corpora[name], StillCorpus))
+    if of_stills and (others := sorted(set(names) - set(of_stills))):
+        raise ValueError(
+            f"stills of {', '.join(of_stills)} cannot share a pretext with clips of {', '.join(others)}; train on one "
+            "or the other"
+        )
+    return bool(of_stills)

@@ -27,7 +27,7 @@ class Progress:
     Notes
     -----
     The time left is the cost still to come over the rate so far, with each kind of task's cost corrected by what tasks
-    of that kind have taken in this run.
+    of that kind have taken in this run. A task that runs alone keeps all the slots from others, and counts so often.
     """
 
     def __init__(self, title: str, *, visible: bool = True) -> None:
@@ -37,6 +37,7 @@ class Progress:
         self._started: dict[str, float] = {}
         self._spent: dict[str, list[float]] = {}
         self._expected = 0.0
+        self._slots = 1
         self._begin = time.monotonic()
         layout = "{desc} {percentage:3.0f}%|{bar:24}| {n_fmt}/{total_fmt} steps, {elapsed} passed{postfix}"
         self._bar = tqdm(total=0, desc=title, bar_format=layout, disable=not visible, mininterval=0.5)
@@ -52,6 +53,11 @@ class Progress:
             self._tasks.update({task.id: task for task in tasks})
             self._bar.total = len(self._tasks)
             self._bar.refresh()
+
+    def side_by_side(self, slots: int) -> None:
+        """Note how many tasks can run at a time."""
+        with self._lock:
+            self._slots = slots
 
     def start(self, name: str) -> None:
         """Note that a task was started."""
@@ -98,7 +104,7 @@ class Progress:
         done = left = 0.0
         for name, task in self._tasks.items():
             ratios = self._spent.get(task.kind)
-            cost = task.cost * (sum(ratios) / len(ratios) if ratios else 1.0)
+            cost = task.cost * (sum(ratios) / len(ratios) if ratios else 1.0) * (self._slots if task.alone else 1)
             fraction = self._fraction.get(name, 0.0)
             done += cost * fraction
             left += cost * (1 - fraction)

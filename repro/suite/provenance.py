@@ -20,6 +20,7 @@ from repro.suite.corpus import Corpus
 from repro.suite.encoding import faces_found
 from repro.suite.engine import available_cores
 from repro.suite.spec import Scale, Table
+from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import DamagedEntry, Store
 from repro.suite.work import Plan
 
@@ -35,7 +36,7 @@ def provenance(
     table: Table,
     scale: Scale,
     plan: Plan,
-    corpora: Mapping[str, Corpus],
+    corpora: Mapping[str, Corpus | StillCorpus],
     store: Store,
     options: argparse.Namespace,
     checks: Sequence[Mapping[str, Any]],
@@ -58,7 +59,7 @@ def provenance(
             "input": scale.input.describe(),
             "clips": {name: asdict(clips) for name, clips in scale.clips.items()},
             "folds": scale.n_folds,
-            "protocol": table.protocol,
+            "protocol": scale.protocols.get(table.protocol, table.protocol),
             "pretext": {
                 "schedule": asdict(scale.pretext.schedule),
                 "steps_per_epoch": scale.pretext.steps_per_epoch,
@@ -97,14 +98,14 @@ def environment() -> dict[str, Any]:
 
 
 def _cost_of_cells(plan: Plan, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Return, for each row and input, mean seconds of a cell on one core and the highest peak memory of one in MiB.
+    """Return, for each row and place, mean seconds of a cell on one core and the highest peak memory of one in MiB.
 
     Of supervised systems the peak is what a cell took beyond what its process held before; of networks, the process's.
     """
     found: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for cell in plan.cells:
         if cell.key in runs:
-            found.setdefault(cell.row, {}).setdefault(cell.input, []).append(runs[cell.key])
+            found.setdefault(cell.row, {}).setdefault(plan.told(cell.row, cell.place), []).append(runs[cell.key])
     return {row: {kind: _cost(own) for kind, own in kinds.items()} for row, kinds in found.items()}
 
 
@@ -140,7 +141,7 @@ def _seconds(plan: Plan, store: Store, runs: Mapping[str, Mapping[str, Any]]) ->
     return {kind: round(sum(run["seconds"] for run in found), 1) for kind, found in kinds.items()}
 
 
-def _data(corpus: Corpus, plan: Plan, store: Store) -> dict[str, Any]:
+def _data(corpus: Corpus | StillCorpus, plan: Plan, store: Store) -> dict[str, Any]:
     data = corpus.dataset
     return {
         "simulated": data.simulated,
@@ -148,7 +149,7 @@ def _data(corpus: Corpus, plan: Plan, store: Store) -> dict[str, Any]:
         "subjects": len(data.subjects),
         "videos": len(data.records),
         "frames": int(sum(record.n_frames for record in data.records)),
-        "labelled_clips": len(corpus.labelled),
+        "labelled_clips": len(corpus.labelled) if isinstance(corpus, Corpus) else 0,
         "unlabelled_clips": _unlabelled(corpus, plan),
         "faces": faces_found(plan.tasks, corpus, store),
         "excluded": [tuple(row) for row in corpus.excluded],
@@ -157,7 +158,7 @@ def _data(corpus: Corpus, plan: Plan, store: Store) -> dict[str, Any]:
     }
 
 
-def _unlabelled(corpus: Corpus, plan: Plan) -> dict[str, int]:
+def _unlabelled(corpus: Corpus | StillCorpus, plan: Plan) -> dict[str, int]:
     """Count the clips that pretext tasks of the table may see, by their material and input."""
     records = {id(record) for record in corpus.dataset.records}  # names recur in other simulations of the dataset
     counts: Counter[str] = Counter()

@@ -1,17 +1,22 @@
-"""Simulated datasets as tasks: one for each block of a subject's sequences, and one that declares them complete."""
+"""Simulated datasets as tasks: one for each block of a subject's sequences, and one that declares them complete.
+
+Of stills a block is of whole identities.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from repro.data.simulator import DOMAINS, GENERATOR_VERSION, Domain, divide, finish, plan, prepare, simulate_subject
+from repro.data.simulator.stills import finish_stills, prepare_stills, stills_of_identity
 from repro.learning.pretext import Report
 from repro.suite.engine import Task, available_cores
-from repro.suite.spec import DATASET_LABELS, Simulated
+from repro.suite.spec import DATASET_LABELS, STILLS_LABELS, Simulated
 from repro.suite.store import Store
 
 __all__ = ["compilation_task", "missing_simulations", "simulated_root", "simulation_tasks"]
@@ -20,6 +25,10 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 _SEED = 0
 _SECONDS_PER_FRAME = 0.0012
+_SECONDS_PER_STILL = 0.035
+
+_BLOCKS_PER_CORE = 4
+"""Blocks of identities for each core, so that no core waits long for the last one."""
 
 
 def simulated_root(store: Store, name: str, size: Simulated) -> Path:
@@ -44,7 +53,15 @@ def _domain(name: str, size: Simulated) -> Domain:
 
 
 def simulation_tasks(root: Path, name: str, size: Simulated) -> list[Task]:
-    """Return the tasks that write what is missing of a simulated dataset; none if it is complete."""
+    """Return the tasks that write what is missing of a simulated dataset; none if it is complete.
+
+    Raises
+    ------
+    ValueError
+        If a size is given that stills do not have, or not how many of them there are.
+    """
+    if name in STILLS_LABELS:
+        return _tasks_of_stills(root, name, size)
     if _is_complete(root):
         return []
     specs = plan(_domain(name, size), size.n_subjects, size.videos_per_subject, _SEED, frames=size.frames)
@@ -75,6 +92,42 @@ def simulation_tasks(root: Path, name: str, size: Simulated) -> list[Task]:
     return [start, *blocks, end]
 
 
+def _tasks_of_stills(root: Path, name: str, size: Simulated) -> list[Task]:
+    if size.videos_per_subject is None or size.frames is not None or size.changes:
+        raise ValueError(
+            f"{name}: simulated stills need videos_per_subject, the stills of each identity, and have neither frames "
+            f"nor changes; got {size}"
+        )
+    if _is_complete(root):
+        return []
+    what = f"simulated {STILLS_LABELS[name]}"
+    start = Task(f"simulate-{root.name}", "prepare", what, 0.1, _prepare_stills, {"root": str(root), "size": size})
+    count = min(size.n_subjects, _BLOCKS_PER_CORE * available_cores())
+    edges = [k * size.n_subjects // count for k in range(count + 1)]
+    blocks = [
+        Task(
+            f"simulate-{root.name}-{first}",
+            "simulate",
+            f"{what}, identities {first + 1}-{stop}/{size.n_subjects}",
+            (stop - first) * size.videos_per_subject * _SECONDS_PER_STILL * (size.size / 96) ** 2,
+            _block_of_stills,
+            {"root": str(root), "size": size, "identities": (first, stop)},
+            (start.id,),
+        )
+        for first, stop in pairwise(edges)
+    ]
+    end = Task(
+        f"complete-{root.name}",
+        "prepare",
+        what,
+        0.1,
+        _finish_stills,
+        {"root": str(root), "size": size},
+        tuple(task.id for task in blocks),
+    )
+    return [start, *blocks, end]
+
+
 def missing_simulations(
     store: Store, wanted: Mapping[_Key, tuple[str, Simulated]]
 ) -> tuple[dict[_Key, Path], list[Task]]:
@@ -84,7 +137,8 @@ def missing_simulations(
     ----------
     store : Store
     wanted : mapping
-        Anything -> name of the dataset and its size.
+        Anything -> name of the dataset and its size; keys may share a dataset, which is then made once. Of stills
+        `n_subjects` are the identities and `videos_per_subject` the stills of each.
 
     Returns
     -------
@@ -94,7 +148,8 @@ def missing_simulations(
         Those that simulate what is missing, kernels being compiled meanwhile; none if nothing is.
     """
     roots = {key: simulated_root(store, name, size) for key, (name, size) in wanted.items()}
-    tasks = [task for key, (name, size) in wanted.items() for task in simulation_tasks(roots[key], name, size)]
+    unique = {roots[key]: what for key, what in wanted.items()}
+    tasks = [task for root, (name, size) in unique.items() for task in simulation_tasks(root, name, size)]
     return roots, [compilation_task(), *tasks] if tasks else []
 
 
@@ -145,3 +200,27 @@ def _block(root: str, name: str, size: Simulated, index: int, sequences: tuple[i
 
 def _finish(root: str, name: str, size: Simulated, report: Report) -> None:
     finish(_domain(name, size), root, **_options(size))  # type: ignore[arg-type]
+
+
+def _options_of_stills(size: Simulated) -> dict[str, Any]:
+    return {
+        "n_identities": size.n_subjects,
+        "stills_per_identity": size.videos_per_subject,
+        "seed": _SEED,
+        "size": size.size,
+    }
+
+
+def _prepare_stills(root: str, size: Simulated, report: Report) -> None:
+    prepare_stills(root, **_options_of_stills(size))
+
+
+def _block_of_stills(root: str, size: Simulated, identities: tuple[int, int], report: Report) -> None:
+    first, stop = identities
+    for index in range(first, stop):
+        stills_of_identity(root, index, **_options_of_stills(size))
+        report((index + 1 - first) / (stop - first), f"{index + 1 - first}/{stop - first} identities")
+
+
+def _finish_stills(root: str, size: Simulated, report: Report) -> None:
+    finish_stills(root, **_options_of_stills(size))

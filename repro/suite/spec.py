@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from repro.data.clips import LevelRule
 from repro.data.encoding import InputKind, InputSpec
 from repro.learning.finetune import FineTuning
 from repro.learning.schedule import Schedule
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DATASET_LABELS",
+    "OWN",
+    "STILLS",
+    "STILLS_LABELS",
     "Check",
     "Clips",
     "Column",
+    "Place",
     "Population",
     "PretextRun",
     "Row",
@@ -34,15 +39,20 @@ __all__ = [
 ]
 
 DATASET_LABELS: Mapping[str, str] = MappingProxyType({"unbc": "UNBC-McMaster", "biovid": "BioVid"})
+"""Datasets of videos with pain levels."""
+
+STILLS_LABELS: Mapping[str, str] = MappingProxyType({"vggface2": "VGGFace2"})
+"""Datasets of unlabelled stills, which pretext tasks may see (decision D14)."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """A dataset in a pretext's data, or a share of its videos drawn from training subjects (decision D18).
+    """A dataset in a network's data, or a share of its videos drawn from training subjects (decision D18).
 
     Parameters
     ----------
     dataset : str
+        "" for the one that a number is about.
     share : float, optional
         Of all videos of the dataset; all of them, if not given.
     training_subjects : bool
@@ -56,30 +66,53 @@ class Share:
     @property
     def label(self) -> str:
         """What readers see."""
-        name = DATASET_LABELS[self.dataset]
+        name = {**DATASET_LABELS, **STILLS_LABELS}[self.dataset] if self.dataset else "the same data"
         if self.training_subjects:
             return f"{name} (training subjects)"
         return name if self.share is None else f"{name} ({self.share:.0%})"
 
 
+STILLS = Share("vggface2")
+"""What the paper's pretext sees in Tables 2, 6 and 7."""
+
+OWN = Share("", training_subjects=True)
+"""What it sees in place of stills where motion is needed, or no stills are there: the training subjects' videos."""
+
+
 @dataclass(frozen=True)
 class Population:
-    """A dataset; where it is simulated, perhaps with other parameters of its domain than usual.
+    """A dataset; where it is simulated, perhaps with other parameters of its domain than usual; how it is cut.
 
     Parameters
     ----------
     dataset : str
     changes : tuple of (str, float)
         Fields of `repro.data.simulator.Domain` and their values.
+    clips : tuple of (str, Any)
+        Fields of `Clips` that differ from the scale's.
     """
 
     dataset: str
     changes: tuple[tuple[str, float], ...] = ()
+    clips: tuple[tuple[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
         """What files and records call it: the dataset's name alone when nothing is changed."""
-        return " ".join([self.dataset, *(f"{field}={value:g}" for field, value in self.changes)])
+        cut = [f"{field}={value}" for field, value in self.clips]
+        return " ".join([self.dataset, *(f"{field}={value:g}" for field, value in self.changes), *cut])
+
+    @property
+    def uncut(self) -> Population:
+        """The same data, cut as usual: what is on disk."""
+        return replace(self, clips=())
+
+
+class Place(NamedTuple):
+    """Whose clips a number of a table is about, and how they are shown."""
+
+    population: Population
+    input: InputKind
 
 
 @dataclass(frozen=True)
@@ -93,9 +126,11 @@ class Row:
     lead : tuple of str
         What stands in the table's leading columns.
     target : str
-        Dataset of the labelled clips.
+        Dataset of the labelled clips; "" where the columns tell.
     method : str
         Registry name, or one of the references "scratch" (no pretext), "pspi" (the true PSPI as the only feature).
+    input : InputKind, optional
+        In place of the columns'.
     pretext : tuple of Share
         Unlabelled data; empty for references.
     shuffled : bool
@@ -110,6 +145,15 @@ class Row:
         Parameters of the simulated domain that differ from the usual; they do not matter on data that is given.
     encoding : tuple of (str, Any)
         Fields of `InputSpec` that differ from the scale's.
+    clips : tuple of (str, Any)
+        Fields of `Clips` that differ from the scale's.
+    network : tuple of (str, Any)
+        Fields of `BackboneSpec` that differ from the scale's.
+    training : tuple of (str, Any)
+        Fields of `FineTuning` that differ from the scale's.
+    labelled : tuple of Share
+        Labelled data that the network learns pain from, in place of the target's training subjects (Table 5); levels
+        are brought to a common scale, see `repro.learning.common_levels`.
     labels : int, optional
         So many clips of the training subjects are labelled, see `repro.learning.protocols.few_labels`; all, if not
         given.
@@ -117,8 +161,12 @@ class Row:
         The network stays as the pretext left it, or random without one, and a linear probe is fitted to its features.
     task : tuple of (str, Any)
         Hyper-parameters of the pretext task, or of the supervised system, that differ from the scale's.
+    metrics : tuple of (str, str)
+        Columns' metrics, and what this row shows in place of them (decisions D15 and D16).
     versus : str
         Label of the row that this one is compared with, subject by subject; "" for none.
+    unavailable : str
+        Why there is nothing to compute, where a row stands for what cannot be had; else "".
     scales : tuple of str
         Where the row is asked for.
     """
@@ -128,32 +176,45 @@ class Row:
     target: str
     method: str = "siamese"
     pretext: tuple[Share, ...] = ()
+    input: InputKind | None = None
     shuffled: bool = False
     published: bool = True
     simulated_only: bool = False
     repeat: int = 1
     domain: tuple[tuple[str, float], ...] = ()
     encoding: tuple[tuple[str, Any], ...] = ()
+    clips: tuple[tuple[str, Any], ...] = ()
+    network: tuple[tuple[str, Any], ...] = ()
+    training: tuple[tuple[str, Any], ...] = ()
+    labelled: tuple[Share, ...] = ()
     labels: int | None = None
     probed: bool = False
     task: tuple[tuple[str, Any], ...] = ()
+    metrics: tuple[tuple[str, str], ...] = ()
     versus: str = ""
+    unavailable: str = ""
     scales: tuple[str, ...] = ("smoke", "quick", "paper")
 
-    @property
-    def population(self) -> Population:
-        """Whom the labelled clips show."""
-        return Population(self.target, self.domain)
+    def place(self, column: Column) -> Place:
+        """Tell what stands where this row meets a column."""
+        return Place(Population(column.target or self.target, self.domain, self.clips), self.input or column.input)
+
+    def metric(self, column: Column) -> str:
+        """Tell which metric this row shows in a column."""
+        return dict(self.metrics).get(column.metric, column.metric)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: an input and a metric.
+    """One column: an input, a metric, and perhaps a dataset.
 
     Parameters
     ----------
     label, metric : str
     input : InputKind
+        Unless the row has one.
+    target : str
+        Dataset of the labelled clips, in place of the rows'; "" for theirs.
     published : bool
         Whether the paper has the column.
     gain : bool
@@ -165,6 +226,7 @@ class Column:
     input: InputKind = "SSD(RGB)"
     published: bool = True
     gain: bool = False
+    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -220,6 +282,13 @@ class Table:
         rows = [row if row.simulated_only else replace(row, domain=()) for row in self.rows]
         return replace(self, rows=tuple(rows))
 
+    def without_stills(self) -> Table:
+        """Return the table with pretexts on the training subjects' videos in place of stills (decision D14)."""
+        rows = [
+            replace(row, pretext=tuple(OWN if share == STILLS else share for share in row.pretext)) for row in self.rows
+        ]
+        return replace(self, rows=tuple(rows))
+
     def without_simulated_rows(self) -> Table:
         """Return the table for licensed data."""
         return replace(self, rows=tuple(row for row in self.rows if not row.simulated_only))
@@ -227,9 +296,16 @@ class Table:
     @property
     def populations(self) -> tuple[Population, ...]:
         """What the table needs data of, in the order of their names."""
-        pretexts = [Population(share.dataset) for row in self.rows for share in row.pretext]
-        needed = {*(row.population for row in self.rows), *pretexts}
+        named = [share.dataset for row in self.rows for share in (*row.pretext, *row.labelled) if share.dataset]
+        own = [row for row in self.rows if any(not share.dataset for share in row.pretext)]
+        named += [place.population.dataset for row in own for place in self.places(row)]
+        shares = [Population(name) for name in named]
+        needed = {*(place.population for row in self.rows for place in self.places(row)), *shares}
         return tuple(sorted(needed, key=lambda population: population.name))
+
+    def places(self, row: Row) -> tuple[Place, ...]:
+        """Tell what cells of a row are about, each once."""
+        return tuple(dict.fromkeys(row.place(column) for column in self.columns))
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -258,7 +334,7 @@ class Simulated:
 
 @dataclass(frozen=True)
 class Clips:
-    """How a dataset's videos are cut.
+    """How a dataset's videos are cut; of stills, each is a source of its own, and nothing of this matters.
 
     Parameters
     ----------
@@ -266,6 +342,8 @@ class Clips:
         Of labelled clips in frames; None takes the whole video.
     source_length, source_stride, clips_per_source : int
         Of unlabelled clips, so many consecutive ones forming a source (decision D13).
+    level : {"max", "mean", "centre", "last"}
+        How the levels of its frames become a labelled clip's (decision D17).
     """
 
     length: int | None
@@ -273,6 +351,7 @@ class Clips:
     source_length: int
     source_stride: int
     clips_per_source: int = 8
+    level: LevelRule = "max"
 
 
 @dataclass(frozen=True)
@@ -322,7 +401,8 @@ class Scale:
     """Everything that differs between a quick look and the paper's protocol.
 
     Hyper-parameters of supervised systems that differ from their defaults, which are those of their papers, stand in
-    ``supervised`` under the systems' names.
+    ``supervised`` under the systems' names. ``protocols`` has those that take the place of a table's, such as a few
+    folds of subjects for leaving out one at a time.
     """
 
     name: str
@@ -334,3 +414,4 @@ class Scale:
     fine_tuning: FineTuning
     note: str
     supervised: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    protocols: Mapping[str, str] = field(default_factory=dict)

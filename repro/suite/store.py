@@ -22,7 +22,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -175,6 +175,52 @@ class Store:
         """Read a pretext network's description (with its history) and its safetensors bytes."""
         return self._load(self.artifact_folder(key), "network.safetensors", "history.json")
 
+    def measurement_folder(self, key: str) -> Path:
+        """Folder of something measured that is no prediction."""
+        return self.root / "measurements" / key[:2] / key
+
+    def has_measurement(self, key: str) -> bool:
+        """Whether a measurement was committed."""
+        return (self.measurement_folder(key) / "measurement.json").is_file()
+
+    def write_measurement(
+        self, key: str, series: Mapping[str, Mapping[str, Any]], description: Mapping[str, Any]
+    ) -> None:
+        """Commit a measurement.
+
+        Parameters
+        ----------
+        key : str
+        series : mapping
+            Name -> ``values`` (list of float) and ``units`` (list of str): what each value is of, a subject or a video.
+        description : mapping
+            ``description``, what was hashed to the key, and ``run``, what it ran on.
+
+        Raises
+        ------
+        ValueError
+            If values and units differ in number, there are none, or a value is not finite.
+        """
+        for name, one in series.items():
+            values = np.asarray(one["values"], dtype=np.float64)
+            if values.ndim != 1 or len(values) == 0 or len(values) != len(one["units"]):
+                raise ValueError(f"measured {name}: {values.shape} values of {len(one['units'])} units; give one each")
+            if not np.isfinite(values).all():
+                raise ValueError(f"measured {name} holds NaN or infinity; what failed must not be stored")
+        data = json.dumps(series, sort_keys=True).encode()
+        self._commit(self.measurement_folder(key), "series.json", data, "measurement.json", {"key": key, **description})
+
+    def read_measurement(self, key: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Read a measurement's description and its series.
+
+        Raises
+        ------
+        DamagedEntry
+            If a file is missing, does not parse, or does not match the recorded hash.
+        """
+        description, data = self._load(self.measurement_folder(key), "series.json", "measurement.json")
+        return description, json.loads(data)
+
     def set_aside(self, folder: Path) -> Path:
         """Move a damaged entry to ``damaged/``, so that it is recomputed and can be examined."""
         target = self.root / "damaged"
@@ -186,15 +232,19 @@ class Store:
                 return destination
         raise ValueError(f"{target} holds 10,000 damaged copies of {folder.name}; look at them and remove them")
 
-    def discard_damaged(self, key: str, *, artifact: bool = False) -> str | None:
+    def discard_damaged(self, key: str, kind: Literal["cell", "artifact", "measurement"] = "cell") -> str | None:
         """Set an entry aside if it is committed but damaged; the reason, or None if it is sound or absent."""
-        folder = self.artifact_folder(key) if artifact else self.result_folder(key)
-        if not folder.exists() or not (self.has_artifact(key) if artifact else self.has(key)):
+        folder, has, read = {
+            "cell": (self.result_folder, self.has, self.read),
+            "artifact": (self.artifact_folder, self.has_artifact, self.read_artifact),
+            "measurement": (self.measurement_folder, self.has_measurement, self.read_measurement),
+        }[kind]
+        if not has(key):
             return None
         try:
-            _ = self.read_artifact(key) if artifact else self.read(key)
+            read(key)
         except DamagedEntry as error:
-            return f"{error}; set aside as {self.set_aside(folder)}"
+            return f"{error}; set aside as {self.set_aside(folder(key))}"
         return None
 
     def keys(self) -> Iterator[str]:
@@ -202,6 +252,11 @@ class Store:
         if self.root.is_dir():
             for file in sorted(self.root.glob("[0-9a-f][0-9a-f]/*/result.json")):
                 yield file.parent.name
+
+    def measurement_keys(self) -> Iterator[str]:
+        """Keys of all committed measurements, sorted."""
+        for file in sorted((self.root / "measurements").glob("*/*/measurement.json")):
+            yield file.parent.name
 
     def artifact_keys(self) -> Iterator[str]:
         """Keys of all committed pretext networks, sorted."""

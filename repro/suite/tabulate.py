@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from repro.learning.metrics import MetricOptions
+import numpy as np
+
 from repro.learning.predictions import Predictions
 from repro.learning.statistics import Estimate, paired_test, per_subject, pooled, subject_mean
 from repro.suite.display import METRICS
 from repro.suite.pretext_accuracy import PRETEXT_METRICS, pretext_estimate
 from repro.suite.published import published_value
+from repro.suite.readings import Readings, metric_of
 from repro.suite.spec import Column, Row, Scale, Table
-from repro.suite.store import CellPredictions, DamagedEntry, Store
-from repro.suite.work import Plan
+from repro.suite.store import CellPredictions, Store
+from repro.suite.work import MEASURED, Plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,12 +32,6 @@ COLUMNS = (
 
 MAIN, GAIN = "subject_mean", "gain"
 """Aggregates that tables show: the mean over subjects, and the mean difference within them to another row."""
-
-PAIN: Mapping[str, Mapping[str, tuple[int, ...] | None]] = {
-    "unbc": {"negative": (0,), "positive": None},
-    "biovid": {"negative": (0,), "positive": (4,)},
-}
-"""Levels that the binary AUC compares (decision D16): PSPI 0 against above; BL1 against PA4."""
 
 
 def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) -> tuple[pd.DataFrame, list[str]]:
@@ -58,19 +55,27 @@ def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) ->
     """
     import pandas as pd
 
-    available, damaged = _read(plan, store)
+    readings = Readings(table, plan, store)
+    by_label = {row.label: row for row in table.rows}
     rows: list[dict[str, Any]] = []
     for row in table.rows:
         for column in table.columns:
-            cells = [c for c in plan.cells if c.row == row.label and c.input == column.input and c.applicable]
-            done = [available[c.key] for c in cells if c.key in available]
-            if column.metric in PRETEXT_METRICS:
-                estimates = {MAIN: pretext_estimate(store, plan.artifacts.get(row.label, ()), column)}
-            elif column.gain:
-                others = [c.key for c in plan.cells if c.row == row.versus and c.input == column.input]
-                estimates = {GAIN: _gain(row, column, done, [available[k] for k in others if k in available])}
+            place = (row.label, column.label)
+            estimates: Mapping[str, Estimate | None]
+            if column.metric in MEASURED:
+                estimate, n_all = readings.estimate_of_measured(*place)
+                estimates, n_done = {MAIN: estimate}, int(estimate is not None)
             else:
-                estimates = _estimates(row, column, done)
+                done, n_all = readings.cells(*place)
+                n_done = len(done)
+                if column.metric in PRETEXT_METRICS:
+                    estimates = {MAIN: pretext_estimate(store, plan.artifacts.get(row.label, ()), column)}
+                elif column.gain:
+                    versus = by_label.get(row.versus)
+                    others = readings.cells(versus.label, column.label)[0] if versus else []
+                    estimates = {GAIN: _gain((row, versus or row), column, (done, others))}
+                else:
+                    estimates = _estimates(row, column, done)
             for aggregate, estimate in estimates.items():
                 factor = METRICS[column.metric].factor
                 main = aggregate == MAIN
@@ -79,7 +84,7 @@ def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) ->
                         "experiment": table.name,
                         "row": row.label,
                         "column": column.label,
-                        "metric": column.metric,
+                        "metric": row.metric(column),
                         "aggregate": aggregate,
                         "value": estimate.value * factor if estimate else math.nan,
                         "ci_low": estimate.ci_low * factor if estimate else math.nan,
@@ -88,27 +93,14 @@ def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) ->
                         "n_folds": estimate.n_folds if estimate else 0,
                         "n_undefined": estimate.n_undefined if estimate else 0,
                         "n_seeds": estimate.n_seeds if estimate else 0,
-                        "cells_done": len(done),
-                        "cells_total": len(cells),
+                        "cells_done": n_done,
+                        "cells_total": n_all,
                         "paper": published_value(table.name, row.label, column.label) if main else None,
                         "data": data,
                         "scale": scale.name,
                     }
                 )
-    return pd.DataFrame(rows, columns=list(COLUMNS)), damaged
-
-
-def _read(plan: Plan, store: Store) -> tuple[dict[str, CellPredictions], list[str]]:
-    available: dict[str, CellPredictions] = {}
-    damaged: list[str] = []
-    for key in plan.keys:
-        if not store.has(key):
-            continue
-        try:
-            available[key] = store.read(key)[1]
-        except DamagedEntry as error:
-            damaged.append(f"{error}; set aside as {store.set_aside(store.result_folder(key))}")
-    return available, damaged
+    return pd.DataFrame(rows, columns=list(COLUMNS)), readings.damaged
 
 
 def judge(table: Table, frame: pd.DataFrame, scale: Scale) -> list[dict[str, Any]]:
@@ -136,23 +128,31 @@ def _estimates(row: Row, column: Column, done: list[CellPredictions]) -> dict[st
     if not done:
         return {MAIN: None, "pooled": None}
     predictions = Predictions.concatenate([cell.for_statistics() for cell in done])
-    options = MetricOptions(**PAIN[row.target])  # type: ignore[arg-type]
+    metric, options = metric_of(row, column)
     return {
-        MAIN: subject_mean(per_subject(predictions, column.metric, options)),
-        "pooled": pooled(predictions, column.metric, options),
+        MAIN: subject_mean(per_subject(predictions, metric, options)),
+        "pooled": pooled(predictions, metric, options),
     }
 
 
-def _gain(row: Row, column: Column, done: list[CellPredictions], others: list[CellPredictions]) -> Estimate | None:
-    """Mean difference within subjects to the row that this one is compared with, over the cells that both have."""
-    runs = {(cell.fold, cell.seed) for cell in done} & {(cell.fold, cell.seed) for cell in others}
-    if not runs:
+def _gain(
+    rows: tuple[Row, Row], column: Column, cells: tuple[list[CellPredictions], list[CellPredictions]]
+) -> Estimate | None:
+    """Mean difference within subjects of a row to the one that it is compared with, over the runs that both have.
+
+    Clips that are cut or labelled otherwise may be divided into other folds, so that runs are a subject's with a seed.
+    """
+    if not all(cells):
         return None
-    options = MetricOptions(**PAIN[row.target])  # type: ignore[arg-type]
+    predictions = [Predictions.concatenate([cell.for_statistics() for cell in of_row]) for of_row in cells]
+    runs = [list(zip(own.subject.tolist(), own.seed.tolist(), strict=True)) for own in predictions]
+    common = set(runs[0]) & set(runs[1])
+    if not common:
+        return None
     values = []
-    for cells in (done, others):
-        paired = [cell.for_statistics() for cell in cells if (cell.fold, cell.seed) in runs]
-        values.append(per_subject(Predictions.concatenate(paired), column.metric, options))
+    for row, own, run in zip(rows, predictions, runs, strict=True):
+        paired = own.select(np.array([one in common for one in run]))
+        values.append(replace(per_subject(paired, *metric_of(row, column)), metric=column.metric))
     test = paired_test(*values)
     return Estimate(
         metric=column.metric,

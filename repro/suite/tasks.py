@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from repro.data.inputs import InputSet, read_inputs, write_shard
 from repro.data.material import Material
 from repro.data.schema import VideoRecord
 from repro.data.stored_images import StoredImages
+from repro.learning.common_levels import N_COMMON, from_common, to_common
 from repro.learning.finetune import FineTuning, fine_tune, predict, pretrained
 from repro.learning.pretext import BackboneSpec, PretextPool, PretextTask, Report, train_pretext
 from repro.learning.probe import LinearProbe, features
@@ -29,19 +31,29 @@ from repro.learning.seeds import seed_from
 from repro.memory import PeakMemory
 from repro.suite.store import CellPredictions, Store
 
-__all__ = ["encode_subject", "extract_subject", "fit_reference", "fit_supervised", "pretrain", "train_cell"]
+__all__ = [
+    "circumstances_of",
+    "encode_subject",
+    "extract_subject",
+    "fit_reference",
+    "fit_supervised",
+    "nothing",
+    "pretrain",
+    "train_across",
+    "train_cell",
+]
 
 
 IN_MEMORY = 1 << 30
 """Bytes of images that a pretext task holds decoded; a larger pool is decoded batch by batch, about 1 ms an image."""
 
 
-def _nothing(fraction: float, message: str) -> None:
+def nothing(fraction: float, message: str) -> None:
     """Ignore progress."""
 
 
 def encode_subject(
-    store: str, key: str, work: Sequence[Any], spec: InputSpec, material: Material, report: Report = _nothing
+    store: str, key: str, work: Sequence[Any], spec: InputSpec, material: Material, report: Report = nothing
 ) -> None:
     """Encode one subject's clips into the input cache."""
     write_shard(Store(store).input_folder(key), work, spec, material, report)
@@ -52,7 +64,7 @@ def extract_subject(
     work: Sequence[tuple[VideoRecord, Sequence[Clip]]],
     spec: InputSpec,
     wanted: Mapping[str, Extractor],
-    report: Report = _nothing,
+    report: Report = nothing,
 ) -> None:
     """Compute features of one subject's clips, each under its key."""
     place = Store(store)
@@ -107,7 +119,7 @@ def pretrain(
     seed: int,
     device: str,
     simulated: bool,
-    report: Report = _nothing,
+    report: Report = nothing,
 ) -> None:
     """Train a pretext network and store it with its history, and with whether its data was simulated."""
     import shutil
@@ -129,7 +141,7 @@ def pretrain(
         checkpoint=checkpoint,
         report=report,
     )
-    run_as = {**_circumstances(begin), "simulated": simulated}
+    run_as = {**circumstances_of(begin), "simulated": simulated}
     place.write_artifact(
         key, save(result.state), {"description": description, "history": result.history, "run": run_as}
     )
@@ -152,7 +164,7 @@ def train_cell(
     repetition: int,
     seed: int,
     device: str,
-    report: Report = _nothing,
+    report: Report = nothing,
 ) -> None:
     """Fine-tune on the training subjects' clips, or probe, predict the others', store the predictions."""
     from safetensors.torch import load
@@ -176,6 +188,43 @@ def train_cell(
     _write(place, key, description, test, scores, fold, repetition, begin)
 
 
+def train_across(
+    store: str,
+    key: str,
+    description: Mapping[str, Any],
+    shards: Mapping[str, Sequence[str]],
+    videos: Mapping[str, Sequence[str] | None],
+    tested: Sequence[str],
+    target: str,
+    train_subjects: Sequence[str],
+    n_levels: int,
+    settings: FineTuning,
+    labelled: Sequence[str] | None,
+    fold: int,
+    repetition: int,
+    seed: int,
+    device: str,
+    report: Report = nothing,
+) -> None:
+    """Train on labelled clips of datasets whose levels are brought to a common scale, test on a target's fold."""
+    place = Store(store)
+    begin = time.monotonic()
+    images, levels = [], []
+    for dataset, keys in shards.items():
+        part = _load(place, keys)
+        chosen = videos[dataset]
+        if chosen is not None:
+            part = part.select(np.flatnonzero(np.isin(part.videos, chosen)))
+        images.append(part.images[:])
+        levels.append(to_common(dataset, part.levels))
+    _, test = _split(_load(place, tested), train_subjects, labelled)
+    network = fine_tune(
+        torch.cat(images), np.concatenate(levels), N_COMMON, settings, seed=seed, device=device, report=report
+    )
+    scores = from_common(target, predict(network, test.images[:]), n_levels).astype(np.float32)
+    _write(place, key, description, test, scores, fold, repetition, begin)
+
+
 def fit_reference(
     store: str,
     key: str,
@@ -188,7 +237,7 @@ def fit_reference(
     labelled: Sequence[str] | None,
     fold: int,
     repetition: int,
-    report: Report = _nothing,
+    report: Report = nothing,
 ) -> None:
     """Fit an estimator on images, or on one integer feature given for each clip, and store its predictions."""
     place = Store(store)
@@ -222,7 +271,7 @@ def fit_supervised(
     repetition: int,
     seed: int,
     device: str,
-    report: Report = _nothing,
+    report: Report = nothing,
 ) -> None:
     """Fit a supervised system to the training subjects' clips and store what it predicts for the others'.
 
@@ -247,7 +296,7 @@ def fit_supervised(
         scores[:, : estimator.n_levels_] = estimator.predict_proba(tested)
     truth = np.array([known[i].level for i in test])
     predictions = CellPredictions(tested.ids, tested.subjects, truth, scores, fold, repetition)
-    run_as = {**_circumstances(begin), "peak_bytes": memory.bytes}
+    run_as = {**circumstances_of(begin), "peak_bytes": memory.bytes}
     place.write(key, predictions, {"description": description, "run": run_as})
 
 
@@ -326,13 +375,11 @@ def _write(
     begin: float,
 ) -> None:
     predictions = CellPredictions(test.ids, test.subjects, test.levels, scores, fold, repetition)
-    store.write(key, predictions, {"description": description, "run": _circumstances(begin)})
+    store.write(key, predictions, {"description": description, "run": circumstances_of(begin)})
 
 
-def _circumstances(begin: float) -> dict[str, Any]:
+def circumstances_of(begin: float) -> dict[str, Any]:
     """Return seconds, peak memory of this process where the platform tells it, and what it ran on."""
-    import torch
-
     peak = None
     if sys.platform != "win32":
         import resource

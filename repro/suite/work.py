@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from baselines import METHODS
 from repro.data.encoding import InputSpec
 from repro.data.schema import Exclusion
+from repro.learning.common_levels import COMMON_LEVELS_VERSION
+from repro.learning.finetune import FineTuning
 from repro.learning.protocols import Split, few_labels
 from repro.learning.seeds import seed_from
 from repro.suite import tasks
+from repro.suite.agreement import plan_agreement
 from repro.suite.corpus import Corpus, NotApplicable, NotPossible
 from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Task
+from repro.suite.measured import Planner, Setting
 from repro.suite.pretraining import plan_pretext
-from repro.suite.spec import Row, Scale, Share, Table
+from repro.suite.runtime import plan_runtime, plan_training_overhead
+from repro.suite.spec import DATASET_LABELS, STILLS_LABELS, Column, Place, Population, Row, Scale, Share, Table
+from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import Store, hash_of
 from repro.suite.supervised import FeatureTasks, check_applicable
 
-__all__ = ["Cell", "Plan", "build_plan", "expected_cells"]
+__all__ = ["MEASURED", "Cell", "Measured", "Plan", "build_plan", "expected_cells"]
 
 _VERSION = 1
 """Of the work between data and predictions; raised when the same description would give other numbers."""
@@ -29,16 +36,24 @@ _COST = {"training image": 0.0045, "probe": 2.5, "network": 30.0, "classical": 4
 """Rough seconds on one core at the quick scale; they only weigh the progress bar."""
 
 
+MEASURED: Mapping[str, Planner] = {
+    "seconds_per_frame": plan_runtime,
+    "training_overhead": plan_training_overhead,
+    "image_correlation": plan_agreement,
+}
+"""Metrics that are not computed from predictions, and what plans their measurement."""
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One stored prediction: a row's method on one input, one fold, one repetition.
+    """One stored prediction: a row's method at one place, one fold, one repetition.
 
     ``reason`` tells why it cannot be computed on this data; the key is then empty. If it is not ``applicable``, nothing
     is missing for that.
     """
 
     row: str
-    input: str
+    place: Place
     fold: int
     repetition: int
     key: str
@@ -47,13 +62,26 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What is measured where a row meets a column: the key and name of a stored series, or why there is none."""
+
+    key: str
+    series: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Plan:
-    """The cells of a table, the tasks that fill them, and what is left to do."""
+    """The cells of a table, the tasks that fill them, and what is left to do.
+
+    Networks of pretext tasks stand in ``artifacts`` under the rows' labels, measurements under those of row and column.
+    """
 
     cells: tuple[Cell, ...]
     tasks: tuple[Task, ...]
     excluded: Mapping[str, list[Exclusion]]
     artifacts: Mapping[str, tuple[str, ...]]
+    measured: Mapping[tuple[str, str], Measured] = field(default_factory=dict)
 
     @property
     def keys(self) -> list[str]:
@@ -61,17 +89,35 @@ class Plan:
         return list(dict.fromkeys(cell.key for cell in self.cells if cell.key))
 
     @property
+    def measurements(self) -> list[str]:
+        """Keys of the measurements that can be made, each once."""
+        return list(dict.fromkeys(one.key for one in self.measured.values() if one.key))
+
+    @property
     def reasons(self) -> dict[str, str]:
-        """Why cells cannot be computed, for each row, or row and input, for which that is so."""
-        inputs: dict[str, set[str]] = {}
-        for cell in self.cells:
-            inputs.setdefault(cell.row, set()).add(cell.input)
-        without = {(cell.row, cell.input): cell.reason for cell in reversed(self.cells) if cell.reason}
+        """Why cells cannot be computed, for each row, or row and place, for which that is so."""
+        places = self._places
+        without = {(cell.row, cell.place): cell.reason for cell in reversed(self.cells) if cell.reason}
         found: dict[str, str] = {}
-        for (row, kind), reason in reversed(without.items()):
-            everywhere = all(without.get((row, other)) == reason for other in inputs[row])
-            found[row if everywhere else f"{row} on {kind}"] = reason
-        return found
+        for (row, place), reason in reversed(without.items()):
+            everywhere = all(without.get((row, other)) == reason for other in places[row])
+            found[row if everywhere else f"{row} on {self.told(row, place)}"] = reason
+        return found | {f"{row}, {column}": one.reason for (row, column), one in self.measured.items() if one.reason}
+
+    @cached_property
+    def _places(self) -> dict[str, dict[Place, None]]:
+        places: dict[str, dict[Place, None]] = {}
+        for cell in self.cells:
+            places.setdefault(cell.row, {})[cell.place] = None
+        return places
+
+    def told(self, row: str, place: Place) -> str:
+        """Name a place by what sets it apart from the others of its row."""
+        others = self._places[row]
+        if len({other.population for other in others}) == 1:
+            return place.input
+        dataset = DATASET_LABELS[place.population.dataset]
+        return dataset if len({other.input for other in others}) == 1 else f"{place.input} of {dataset}"
 
     def remaining(self, store: Store, *, shard: tuple[int, int] = (1, 1), always: bool = False) -> list[Task]:
         """Return the tasks whose files are missing and that a missing cell needs, in an order that can be run.
@@ -85,10 +131,10 @@ class Plan:
             Run cells and pretext networks again even if they are there.
         """
         by_id = {task.id: task for task in self.tasks}
-        unique = self.keys
-        wanted = [key for key in unique[shard[0] - 1 :: shard[1]] if always or not store.has(key)]
+        mine = slice(shard[0] - 1, None, shard[1])
         needed: dict[str, Task] = {}
-        stack = [f"cell-{key}" for key in wanted]
+        stack = [f"cell-{key}" for key in self.keys[mine] if always or not store.has(key)]
+        stack += [f"measure-{key}" for key in self.measurements[mine] if always or not store.has_measurement(key)]
         while stack:
             task = by_id[stack.pop()]
             again = always and task.kind not in ("input", "features")
@@ -104,6 +150,8 @@ def _is_done(task: Task, store: Store) -> bool:
         return store.input_folder(key).is_dir()
     if task.kind == "features":
         return all(store.feature_file(wanted).is_file() for wanted in task.arguments["wanted"])
+    if task.kind == "measure":
+        return store.has_measurement(key)
     return store.has_artifact(key) if task.kind == "pretext" else store.has(key)
 
 
@@ -119,12 +167,17 @@ class _Filler(NamedTuple):
 
 def expected_cells(table: Table, scale: Scale, repetitions: int) -> int:
     """Return how many cells a table will have, before its data is there (grouped folds only)."""
-    inputs = {column.input for column in table.columns}
-    return sum(row.repeat for row in table.rows) * len(inputs) * scale.n_folds * repetitions
+    return sum(row.repeat * len(table.places(row)) for row in table.rows) * scale.n_folds * repetitions
 
 
 def build_plan(
-    table: Table, scale: Scale, corpora: Mapping[str, Corpus], store: Store, *, repetitions: int, device: str
+    table: Table,
+    scale: Scale,
+    corpora: Mapping[str, Corpus | StillCorpus],
+    store: Store,
+    *,
+    repetitions: int,
+    device: str,
 ) -> Plan:
     """Plan a table.
 
@@ -150,29 +203,32 @@ def build_plan(
 class _Planner:
     """Collects tasks under their keys, so that what several cells need is made once."""
 
-    def __init__(self, table: Table, scale: Scale, corpora: Mapping[str, Corpus], store: str, device: str) -> None:
+    def __init__(
+        self, table: Table, scale: Scale, corpora: Mapping[str, Corpus | StillCorpus], store: str, device: str
+    ) -> None:
         self.table, self.scale, self.corpora, self.store, self.device = table, scale, corpora, store, device
+        self.protocol = scale.protocols.get(table.protocol, table.protocol)
         self.inputs: dict[str, Task] = {}
         self.features = FeatureTasks(store)
         self.pretexts: dict[str, Task] = {}
         self.fillers: dict[str, Task] = {}
+        self.measures: dict[str, Task] = {}
         self.artifacts: dict[str, list[str]] = {}
 
     def plan(self, repetitions: int) -> Plan:
         cells: list[Cell] = []
-        kinds = list(dict.fromkeys(column.input for column in self.table.columns))
         for row in self.table.rows:
-            corpus = self.corpora[row.population.name]
-            for repetition in range(repetitions * row.repeat):
-                for split in corpus.folds(self.table.protocol, self.scale.n_folds):
-                    for kind in kinds:
-                        spec = replace(self.scale.input, kind=kind, **dict(row.encoding))
-                        place = (row.label, kind, split.fold, repetition)
-                        try:
-                            cells.append(Cell(*place, self._cell(row, corpus, spec, split, repetition)))
-                        except NotPossible as error:
-                            applicable = not isinstance(error, NotApplicable)
-                            cells.append(Cell(*place, "", str(error), applicable))
+            for place in self.table.places(row):
+                corpus = self._corpus(place.population)
+                for repetition in range(repetitions * row.repeat):
+                    for split in corpus.folds(self.protocol, self.scale.n_folds):
+                        cells.append(self._planned(row, place, corpus, split, repetition))
+        measured = {
+            (row.label, column.label): self._measured(row, column)
+            for row in self.table.rows
+            for column in self.table.columns
+            if column.metric in MEASURED
+        }
         return Plan(
             tuple(cells),
             (
@@ -180,17 +236,67 @@ class _Planner:
                 *self.features.tasks().values(),
                 *self.pretexts.values(),
                 *self.fillers.values(),
+                *self.measures.values(),
             ),
             {name: corpus.excluded for name, corpus in self.corpora.items()},
             {row: tuple(dict.fromkeys(keys)) for row, keys in self.artifacts.items()},
+            measured,
         )
+
+    def _corpus(self, population: Population) -> Corpus:
+        corpus = self.corpora[population.name]
+        if not isinstance(corpus, Corpus):
+            raise ValueError(f"{population.name} has no labels; a row cannot be about it")
+        return corpus
+
+    def _spec(self, row: Row, place: Place) -> InputSpec:
+        return replace(self.scale.input, kind=place.input, **dict(row.encoding))
+
+    def _settings(self, row: Row, spec: InputSpec) -> FineTuning:
+        """Return how a row's network is trained; that of frames as a volume is the same one in 3D."""
+        settings = replace(self.scale.fine_tuning, **dict(row.training))
+        dims = {"dims": 3} if spec.kind == "Video" else {}
+        return replace(settings, backbone=replace(settings.backbone, **{**dict(row.network), **dims}))
+
+    def _planned(self, row: Row, place: Place, corpus: Corpus, split: Split, repetition: int) -> Cell:
+        at = (row.label, place, split.fold, repetition)
+        if row.unavailable:
+            return Cell(*at, "", row.unavailable, applicable=False)
+        try:
+            return Cell(*at, self._cell(row, corpus, self._spec(row, place), split, repetition))
+        except NotPossible as error:
+            return Cell(*at, "", str(error), applicable=not isinstance(error, NotApplicable))
+
+    def _measured(self, row: Row, column: Column) -> Measured:
+        if row.unavailable:
+            return Measured("", "")  # its cells tell why
+        place = row.place(column)
+        spec = self._spec(row, place)
+        setting = Setting(
+            row,
+            place,
+            self._corpus(place.population),
+            spec,
+            self._settings(row, spec),
+            self.scale,
+            self.protocol,
+            self.store,
+            self.device,
+        )
+        try:
+            found = MEASURED[column.metric](setting)
+        except NotPossible as error:
+            return Measured("", "", str(error))
+        self.inputs |= found.inputs
+        self.measures[found.key] = found.task
+        return Measured(found.key, found.series)
 
     def _cell(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> str:
         """Add one cell's tasks and return its key."""
         train_subjects = sorted(set(corpus.subjects[split.train]))
         chosen = self._labelled(row, corpus, split, repetition)
         kind = METHODS[row.method].kind if row.method in METHODS else ""
-        make = self._network
+        make = self._across if row.labelled else self._network
         if kind == "reference" or row.method == "pspi":
             make = self._reference
         elif kind == "supervised":
@@ -201,7 +307,7 @@ class _Planner:
             "method": row.method,
             "data": corpus.labelled_description,
             "input": spec.describe(),
-            "protocol": {"name": self.table.protocol, "train_subjects": train_subjects},
+            "protocol": {"name": self.protocol, "train_subjects": train_subjects},
             "fold": split.fold,
             "seed": repetition,
             **filler.described,
@@ -228,7 +334,7 @@ class _Planner:
 
     def _network(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> _Filler:
         """Fine-tune or probe a network, after a pretext if the row has one."""
-        settings = self.scale.fine_tuning
+        settings = self._settings(row, spec)
         shards = self._shards(corpus, spec)
         requires = [f"input-{key}" for key in shards]
         described = {"fine_tuning": asdict(settings), "shuffled": row.shuffled}
@@ -236,7 +342,7 @@ class _Planner:
         pretext = None
         if row.pretext:
             train_subjects = sorted(set(corpus.subjects[split.train]))
-            pretext = self._pretext(row, spec, train_subjects, repetition)
+            pretext = self._pretext(row, corpus, spec, settings, train_subjects, repetition)
             described["pretext"] = pretext
             requires.append(f"pretext-{pretext}")
             self.artifacts.setdefault(row.label, []).append(pretext)
@@ -255,6 +361,41 @@ class _Planner:
         )
         cost = _COST["probe"] if row.probed else seen * _COST["training image"]
         return _Filler(tasks.train_cell, arguments, described, tuple(requires), cost)
+
+    def _across(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> _Filler:
+        """Train on labelled data of other datasets, and perhaps some of the target's (Table 5)."""
+        settings = self._settings(row, spec)
+        own_shards = self._shards(corpus, spec)
+        train_subjects = sorted(set(corpus.subjects[split.train]))
+        shards: dict[str, tuple[str, ...]] = {}
+        videos: dict[str, list[str] | None] = {}
+        seen = 0
+        for share in row.labelled:
+            other = self._corpus(Population(share.dataset))
+            videos[share.dataset] = self._videos(share, other, corpus, row, train_subjects, repetition)
+            shards[share.dataset] = tuple(self._shards(other, spec))
+            chosen = videos[share.dataset]
+            seen += sum(chosen is None or clip.video in chosen for clip in other.labelled)
+        arguments = {
+            "shards": shards,
+            "videos": videos,
+            "tested": tuple(own_shards),
+            "target": corpus.dataset.name,
+            "settings": settings,
+            "seed": seed_from("cell", corpus.dataset.name, split.fold, repetition),
+            "device": self.device,
+        }
+        described = {
+            "labelled": {
+                "data": {name: self._corpus(Population(name)).labelled_description for name in shards},
+                "videos": videos,
+                "levels": COMMON_LEVELS_VERSION,
+            },
+            "fine_tuning": asdict(settings),
+        }
+        requires = dict.fromkeys(f"input-{key}" for keys in (*shards.values(), own_shards) for key in keys)
+        images = max(settings.schedule.epochs * seen, settings.min_updates * settings.schedule.batch_size)
+        return _Filler(tasks.train_across, arguments, described, tuple(requires), images * _COST["training image"])
 
     def _supervised(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> _Filler:
         """Fit a supervised system to features of the training subjects' clips."""
@@ -314,35 +455,46 @@ class _Planner:
                 )
         return _Filler(tasks.fit_reference, arguments, {}, tuple(f"input-{key}" for key in shards), 0.2)
 
-    def _pretext(self, row: Row, spec: InputSpec, train_subjects: Sequence[str], repetition: int) -> str:
+    def _pretext(
+        self,
+        row: Row,
+        corpus: Corpus,
+        spec: InputSpec,
+        settings: FineTuning,
+        train_subjects: Sequence[str],
+        repetition: int,
+    ) -> str:
         """Add a pretext network's tasks and return its key."""
         run = self.scale.pretext
-        videos = {
-            share.dataset: self._videos(share, self.corpora[share.dataset], row, train_subjects, repetition)
-            for share in row.pretext
-        }
+        videos: dict[str, list[str] | None] = {}
+        for share in row.pretext:
+            if share.dataset in STILLS_LABELS:
+                videos[share.dataset] = None
+            else:
+                other = self._corpus(Population(share.dataset)) if share.dataset else corpus
+                videos[other.dataset.name] = self._videos(share, other, corpus, row, train_subjects, repetition)
         planned = plan_pretext(
             METHODS[row.method].load()(**{**run.options(row.method), **dict(row.task)}),
             row.method,
             self.corpora,
             videos,
             spec,
-            self.scale.fine_tuning,
+            settings,
             run,
             repetition=repetition,
             store=self.store,
             device=self.device,
         )
-        label = f"pretext on {' + '.join(s.label for s in row.pretext)}"
+        label = f"{METHODS[row.method].label} on {' + '.join(share.label for share in row.pretext)}"
         self.inputs |= planned.inputs
         self.pretexts[planned.key] = replace(planned.training, label=label)
         return planned.key
 
     @staticmethod
     def _videos(
-        share: Share, corpus: Corpus, row: Row, train_subjects: Sequence[str], repetition: int
+        share: Share, other: Corpus, corpus: Corpus, row: Row, train_subjects: Sequence[str], repetition: int
     ) -> list[str] | None:
-        """Videos of a dataset that a pretext may see; None for all.
+        """Videos of a dataset that a network may see before it is tested on a corpus; None for all.
 
         Raises
         ------
@@ -350,11 +502,11 @@ class _Planner:
             If a row asks for the whole of its own target, which holds the test subjects.
         """
         if share.share is not None:
-            return corpus.videos_of_share(share.share, train_subjects, repetition)
+            return other.videos_of_share(share.share, train_subjects, repetition)
         if share.training_subjects:
-            return sorted(r.video for r in corpus.dataset.records if r.subject in train_subjects)
-        if share.dataset == row.target:
-            raise ValueError(f"{row.label!r}: the pretext must not see all of {share.dataset}, its own test data")
+            return sorted(r.video for r in other.dataset.records if r.subject in train_subjects)
+        if share.dataset == corpus.dataset.name:
+            raise ValueError(f"{row.label!r}: the network must not see all of {share.dataset}, its own test data")
         return None
 
     def _shards(self, corpus: Corpus, spec: InputSpec) -> list[str]:

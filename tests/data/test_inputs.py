@@ -11,7 +11,8 @@ import torch
 
 from repro.data import faces, inputs, open_dataset
 from repro.data.clips import Clip, cut
-from repro.data.encoding import KINDS, InputSpec, draw_motion, encode
+from repro.data.dynamic_image import dynamic_image
+from repro.data.encoding import ALL_KINDS, KINDS, InputSpec, draw_motion, encode
 from repro.data.flow import draw_flow, flow
 from repro.data.inputs import InputSet, open_inputs, read_inputs, read_notes, write_shard
 from repro.data.material import Extra, Material
@@ -62,7 +63,7 @@ def work_of(data, made):
     return [(r, [(clip, "") for clip in made if clip.video == r.video]) for r in data.records]
 
 
-def test_the_four_inputs_of_a_simulated_face(simulated):
+def test_every_input_of_a_simulated_face(simulated):
     data, made = simulated
     first, clip = data.records[0], made[1]
     prepared = faces.prepare(first.frames(), first.landmarks(), size=40, mode="auto")
@@ -73,14 +74,16 @@ def test_the_four_inputs_of_a_simulated_face(simulated):
         "OF": motion[11],  # leads from frame 11 to frame 12
         "SSD(RGB)": distill(prepared.frames[4:20], segment_length=8),
         "SSD(OF)": distill(motion[3:19], segment_length=8),
+        "DI(RGB)": dynamic_image(prepared.frames[4:20]),
+        "Video": prepared.frames[[6, 10, 14, 18]],  # the third of each four
     }
-    assert tuple(expected) == KINDS
+    assert tuple(expected) == ALL_KINDS and tuple(expected)[:4] == KINDS
     for kind, image in expected.items():
-        encoded = encode(first, [clip], InputSpec(kind, size=40, segment_length=8))
+        encoded = encode(first, [clip], InputSpec(kind, size=40, segment_length=8, volume=4))
         assert encoded.clips == [clip] and encoded.excluded == [] and encoded.face == prepared.method
-        assert encoded.images.shape == (1, 3, 40, 40) and encoded.images.dtype == torch.uint8
+        assert encoded.images.shape == (1, *image.shape) and encoded.images.dtype == torch.uint8
         assert torch.equal(encoded.images[0], image), kind
-    assert len({bytes(image.numpy()) for image in expected.values()}) == 4
+    assert len({bytes(image.numpy()) for image in expected.values()}) == len(ALL_KINDS)
 
 
 def test_the_first_frame_of_a_video_repeats_the_flow_of_the_second():
@@ -114,7 +117,7 @@ def test_flow_of_a_long_video_does_not_depend_on_the_blocks(monkeypatch):
     assert torch.equal(encode(record(), clips(0, 30), spec_of("SSD(OF)")).images, whole)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_images_do_not_depend_on_the_order_of_clips(kind):
     one = encode(record(), clips(0, 11, 30), spec_of(kind)).images
     other = encode(record(), clips(30, 0, 11), spec_of(kind)).images
@@ -130,8 +133,16 @@ def test_several_frames_of_a_clip_are_the_middles_of_equal_parts(kind):
         for part, image in enumerate(images):  # parts of 8 frames, whose middle is the fifth, as in a clip of 8
             one = encode(record(), clips(start + 8 * part, length=8), spec_of(kind)).images
             assert torch.equal(image, one[0])
-    distilled = dataclasses.replace(spec_of("SSD(RGB)"), frames=3)
-    assert torch.equal(encode(record(), clips(0), distilled).images, encode(record(), clips(0), SPEC).images)
+    for pooled in ("SSD(RGB)", "DI(RGB)"):
+        one = encode(record(), clips(0), spec_of(pooled)).images
+        assert torch.equal(encode(record(), clips(0), spec_of(pooled, frames=3)).images, one), "one image whatever"
+
+
+def test_a_volume_is_as_many_frames_in_the_order_of_time():
+    volume = encode(record(), clips(0, 30), spec_of("Video", volume=6, frames=3)).images
+    assert torch.equal(volume, encode(record(), clips(0, 30), spec_of("RGB", frames=6)).images)
+    nothing = encode(record(given=20), clips(0), spec_of("Video", volume=6)).images
+    assert nothing.shape == (0, 6, 3, 32, 32), "shards without a clip join those with some"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,25 +212,45 @@ CHANGES = {
     "frames": 3,
     "flow": "tvl1",
     "flow_limit": 0.02,
+    "volume": 8,
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_the_description_differs_exactly_when_the_image_does(kind):
     assert set(CHANGES) == {field.name for field in dataclasses.fields(InputSpec)} - {"kind"}
+    not_of_ssd = {"flow", "flow_limit", "frames", "volume"}
     used = {"size", "alignment"}
     used |= {"flow", "flow_limit"} if "OF" in kind else set()
-    used |= {name for name in CHANGES if "flow" not in name and name != "frames"} if "SSD" in kind else {"frames"}
+    used |= {"Video": {"volume"}, "RGB": {"frames"}, "OF": {"frames"}}.get(kind, set())
+    used |= set(CHANGES) - not_of_ssd if "SSD" in kind else set()
     base = spec_of(kind)
     for name, value in CHANGES.items():
         differs = dataclasses.replace(base, **{name: value}).describe() != base.describe()
         assert differs == (name in used), name
-    assert len({str(spec_of(other).describe()) for other in KINDS}) == 4
+    assert len({str(spec_of(other).describe()) for other in ALL_KINDS}) == len(ALL_KINDS)
+
+
+def test_what_the_caches_are_keyed_by_stays_what_it_was():
+    common = {"version": 2, "size": 64, "alignment": "auto"}
+    flow = {"flow": "dis", "flow_limit": 0.01}
+    ssd = {"segment_length": 20, "window": 5, "depth": 1, "noise_variance": 0.4, "center": True}
+    ssd |= {"domain": "rms", "normalize": "joint"}
+    expected = {
+        "RGB": {**common, "frames": 5},
+        "OF": {**common, "frames": 5, **flow},
+        "SSD(RGB)": {**common, **ssd},
+        "SSD(OF)": {**common, **ssd, **flow},
+    }
+    for kind, described in expected.items():
+        assert InputSpec(kind, size=64, frames=5, flow="dis").describe() == {"kind": kind, **described}
 
 
 def test_the_shortest_clip_follows_from_the_kind():
-    assert [InputSpec(kind).shortest_clip for kind in KINDS] == [1, 2, 40, 40]
-    assert [InputSpec(kind, frames=5).shortest_clip for kind in KINDS] == [5, 5, 40, 40]
+    assert [InputSpec(kind).shortest_clip for kind in ALL_KINDS] == [1, 2, 40, 40, 2, 16]
+    assert [InputSpec(kind, frames=5).shortest_clip for kind in ALL_KINDS] == [5, 5, 40, 40, 2, 16]
+    assert [InputSpec(kind, frames=5).images_per_clip for kind in ALL_KINDS] == [5, 5, 1, 1, 1, 16]
+    assert InputSpec("Video", volume=8).shortest_clip == 8
 
 
 @pytest.mark.parametrize(
@@ -231,6 +262,7 @@ def test_the_shortest_clip_follows_from_the_kind():
         ({"kind": "OF", "size": 8}, "size 8 is too small"),
         ({"flow_limit": float("nan")}, "flow_limit.* nan"),
         ({"size": 0}, "size 0 is too small"),
+        ({"kind": "Video", "volume": 1}, "volume 1 must be at least 2"),
     ],
 )
 def test_a_wrong_specification_is_refused(options, message):
@@ -238,10 +270,10 @@ def test_a_wrong_specification_is_refused(options, message):
         InputSpec(**options)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_a_shard_reads_as_it_was_encoded_bit_for_bit(tmp_path, simulated, kind):
     data, made = simulated
-    spec = InputSpec(kind, size=32, segment_length=8, flow="dis")
+    spec = InputSpec(kind, size=32, segment_length=8, flow="dis", volume=4)
     write_shard(tmp_path / "shard", work_of(data, made), spec)
     read = read_inputs([tmp_path / "shard"])
     encoded = [encode(r, [clip for clip in made if clip.video == r.video], spec) for r in data.records]

@@ -25,6 +25,7 @@ from repro.learning.metrics import (
     mse,
     pcc,
     scores_of_intensity,
+    with_decoding,
 )
 
 # Six targets by four judges: the worked example of Shrout & Fleiss 1979, Table 2.
@@ -202,6 +203,19 @@ def test_evaluate_holds_every_metric():
     assert {name for name, metric in METRICS.items() if not metric.higher_is_better} == {"mse", "mae"}
 
 
+@pytest.mark.parametrize("name", ["mse", "mae", "pcc", "icc"])
+def test_a_name_may_ask_for_a_decoding(name):
+    levels, scores = random_predictions(3)
+    options = MetricOptions(positive=(3, 4))
+    metric, asked = with_decoding(f"{name}_argmax", options)
+    assert (metric, asked) == (name, MetricOptions(decode="argmax", positive=(3, 4)))
+    assert compute(metric, levels, scores, asked) == METRICS[name].of_intensity(levels, scores.argmax(axis=1))
+    assert compute(metric, levels, scores, asked) != compute(name, levels, scores)
+    assert with_decoding(name, options) == (name, options) and with_decoding("auc_ovr") == ("auc_ovr", MetricOptions())
+    back = with_decoding(f"{name}_expectation", MetricOptions(decode="argmax"))[1]
+    assert compute(name, levels, scores, back) == compute(name, levels, scores)
+
+
 def test_scores_of_intensity():
     values = np.array([-0.5, 0.0, 0.25, 1.0, 2.75, 3.0, 9.0])
     scores = scores_of_intensity(values, 4)
@@ -230,6 +244,8 @@ def test_scores_of_intensity():
         (lambda: auc_binary([0, 1], [[1, 0], [0, 1]], positive=(2,)), r"levels \[2\] have no column"),
         (lambda: icc31([1.0, 2.0]), "targets by raters"),
         (lambda: scores_of_intensity([1.0], 1), "at least 2 levels"),
+        (lambda: with_decoding("auc_ovr_argmax"), "unknown metric 'auc_ovr_argmax'; known are mse"),
+        (lambda: with_decoding("mse_median"), "mse, mae, pcc, icc with _argmax or _expectation"),
         (lambda: MetricOptions().contrasts("mse", [0], [[1, 0]]), "mse is no AUC"),
     ],
 )

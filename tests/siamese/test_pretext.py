@@ -10,7 +10,7 @@ from repro.data.schema import Dataset, VideoRecord
 from repro.learning.augmentation import Augmentation
 from repro.learning.pretext import BackboneSpec, PretextPool, train_pretext
 from repro.learning.schedule import Schedule
-from repro.siamese.pretext import SiamesePretext, effective_rank
+from repro.siamese.pretext import SiamesePretext, SiameseStills, effective_rank
 
 BACKBONE = BackboneSpec("resnet18", width=0.25)
 
@@ -143,6 +143,68 @@ def test_one_half_of_each_source_is_mirrored():
             assert 0 < sides[:, 0, 0].mean() < 1, "either half"
         else:
             assert (sides[..., 0] != sides[..., 1]).any()
+
+
+def single(**options):
+    """A pool of stills: one image a source."""
+    pool = bars(**options)
+    return pool.select(np.unique(pool.sources, return_index=True)[1])
+
+
+def test_a_still_is_shown_several_times_and_never_the_same():
+    class Seen(torch.nn.Module):
+        """Keeps what it is shown."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            self.images = []
+
+        def forward(self, x):
+            self.images.append(x)
+            return torch.nn.functional.normalize(x.mean((2, 3)) + 0 * self.weight, dim=-1).repeat(1, 4)
+
+    pool, task, network = single(), SiamesePretext(dimensions=12).on_stills(), Seen()
+    index, group = task.draw(pool, 4, torch.Generator().manual_seed(3))
+    assert index.shape == (4, 4) and (index == index[:, :1]).all(), "a row is one still"
+    assert len(set(index[:, 0].tolist())) == 4 and sorted(np.bincount(group)) == [2, 2]
+    assert all(len(set(pool.subjects[index[group == g, 0]])) == 1 for g in (0, 1)), "negatives are of one identity"
+    task.loss(network, pool, torch.Generator().manual_seed(0), 16)
+    task.evaluate(network, pool, torch.Generator().manual_seed(0))
+    for images in network.images:
+        for shown in images.unflatten(0, (-1, 4)):
+            for i in range(4):
+                for j in range(i):
+                    assert (shown[i] - shown[j]).abs().max() > 0.05
+                    assert (shown[i] - shown[j].flip(-1)).abs().max() > 0.05
+
+
+def test_the_task_on_stills_keeps_its_settings():
+    task = SiamesePretext(objective="contrastive", dimensions=48, clips_per_source=6, stretch=6)
+    stills = task.on_stills()
+    assert type(stills) is SiameseStills and stills.on_stills() is stills
+    assert stills.material() == Material() and (stills.objective, stills.dimensions) == ("contrastive", 48)
+    described = stills.description()
+    assert described["stills"] is True and "stretch" not in described
+    assert {name: described[name] for name in task.description() if name != "stretch"} == {
+        name: value for name, value in task.description().items() if name != "stretch"
+    }
+
+
+def test_stills_that_would_be_shown_the_same_each_time_are_refused():
+    with pytest.raises(ValueError, match="the same each time; let it crop"):
+        SiamesePretext(augmentation=Augmentation(area=(1.0, 1.0), aspect=1.0)).on_stills()
+
+
+def test_it_is_learned_from_stills_of_held_out_subjects():
+    task = SiamesePretext(dimensions=32, augmentation=Augmentation(area=(0.9, 1.0), aspect=1.05)).on_stills()
+    schedule = Schedule(2, 64, 0.1, "cosine", clip_norm=1.0)
+    pool, backbone = single(n_subjects=8, nuisance=0.0), BackboneSpec("resnet18", width=0.125)
+    history = train_pretext(task, pool, backbone, schedule, steps_per_epoch=25, held_out_subjects=3, seed=0).history
+    before, after = history[0], history[-1]
+    # nothing but the bar's height tells stills of one subject apart; AUC of 18 positive and 90 negative pairs
+    assert after["held_out_auc_same_subject"] > max(0.9, before["held_out_auc_same_subject"] + 0.1)
+    assert after["loss"] < 0.3 * history[1]["loss"]
 
 
 def test_short_stretches_are_hardly_longer_than_a_clip():

@@ -111,9 +111,63 @@ def test_tasks_for_the_gpu_run_one_at_a_time_beside_others(tmp_path):
     assert all((tmp_path / name).exists() for name in ("g0", "g1", "g2", "a", "b"))
 
 
+def note_interval(path, report, seconds=0.15):
+    begin = time.monotonic()
+    time.sleep(seconds)
+    Path(path).write_text(f"{begin} {time.monotonic()}")
+
+
+def intervals(tmp_path, names):
+    """Return when each task began and ended, by a clock that is one for all processes of a machine."""
+    return {name: tuple(map(float, (tmp_path / name).read_text().split())) for name in names}
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_a_task_that_runs_alone_waits_for_the_others_and_keeps_them_waiting(tmp_path, on_gpu):
+    alone = [replace(task(tmp_path, f"alone{i}", note_interval), alone=True, on_gpu=on_gpu) for i in range(2)]
+    others = [task(tmp_path, f"other{i}", note_interval) for i in range(4)]
+    after = [task(tmp_path, f"after{i}", note_interval, requires=("alone0",)) for i in range(3)]
+    tasks = [*alone, *others, *after]
+    assert run(tasks, 2) == []
+    when = intervals(tmp_path, [t.id for t in tasks])
+    for name in ("alone0", "alone1"):
+        begin, end = when.pop(name)
+        assert all(stop <= begin or start >= end for start, stop in when.values()), name
+
+
+def test_a_task_that_runs_alone_comes_when_nothing_else_can_start(tmp_path):
+    tasks = [
+        replace(task(tmp_path, "alone", note_interval), alone=True),
+        task(tmp_path, "slow", note_interval, seconds=0.3),
+        task(tmp_path, "quick", note_interval, seconds=0.01),
+        task(tmp_path, "next", note_interval, requires=("quick",)),
+        replace(task(tmp_path, "second", note_interval, requires=("alone",)), alone=True),
+    ]
+    assert run(tasks, 2) == []
+    when = intervals(tmp_path, [t.id for t in tasks])
+    assert max(when[name][1] for name in ("slow", "quick", "next")) <= when["alone"][0]
+    assert when["alone"][1] <= when["second"][0]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_task_that_runs_alone_and_fails_or_dies_does_not_stop_the_run(tmp_path, jobs):
+    tasks = [
+        replace(task(tmp_path, "bad", refuse), alone=True),
+        task(tmp_path, "child", requires=("bad",)),
+        replace(task(tmp_path, "good"), alone=True),
+        task(tmp_path, "other", requires=("good",)),
+    ]
+    if jobs > 1:
+        tasks.append(replace(task(tmp_path, "twice", die_once), alone=True))
+    assert {failure.task.id for failure in run(tasks, jobs)} == {"bad", "child"}
+    assert all((tmp_path / t.id).exists() for t in tasks if t.id not in ("bad", "child"))
+
+
 def test_a_circle_is_refused(tmp_path):
     with pytest.raises(ValueError, match="circle"):
         run([task(tmp_path, "a", requires=("b",)), task(tmp_path, "b", requires=("a",))], 1)
+    with pytest.raises(ValueError, match="circle"):
+        run([task(tmp_path, "a", requires=("b",)), replace(task(tmp_path, "b", requires=("a",)), alone=True)], 1)
 
 
 def test_the_time_left_follows_what_was_done(monkeypatch):
@@ -131,6 +185,27 @@ def test_the_time_left_follows_what_was_done(monkeypatch):
     clock[0] = 15.0
     progress.report("1", 0.5, "half")
     assert progress.seconds_left() == pytest.approx(15.0 / 1.5 * 2.5)
+
+
+def test_the_time_left_knows_that_a_task_which_runs_alone_keeps_every_slot(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("repro.suite.progress.time.monotonic", lambda: clock[0])
+    progress = Progress("test", visible=False)
+    measures = [Task(f"m{i}", "measure", f"m{i}", 6.0, leave, alone=True) for i in range(2)]
+    progress.add([*(Task(str(i), "test", str(i), 4.0, leave) for i in range(4)), *measures])
+    progress.side_by_side(2)
+    for pair in ("01", "23"):
+        for name in pair:
+            progress.start(name)
+        clock[0] += 4.0
+        for name in pair:
+            progress.finish(name)
+    # four tasks of 4 s took 8 s on two slots; two of 6 s, one after the other, take 12 s
+    assert progress.seconds_left() == pytest.approx(12.0)
+    progress.start("m0")
+    clock[0] += 6.0
+    progress.finish("m0")
+    assert progress.seconds_left() == pytest.approx(6.0)
 
 
 SCRIPT = """

@@ -35,7 +35,7 @@ SMALL = Table(
 
 def cells():
     return tuple(
-        Cell(row.label, "SSD(RGB)", fold, 0, hash_of({"row": row.label, "fold": fold}))
+        Cell(row.label, row.place(TABLE.columns[0]), fold, 0, hash_of({"row": row.label, "fold": fold}))
         for row in ROWS
         for fold in range(2)
     )

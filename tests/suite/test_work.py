@@ -234,5 +234,5 @@ def test_rows_of_other_scales_are_left_out():
 
 def test_parameters_of_a_simulated_domain_do_not_matter_on_given_data():
     rows = [few(domain=(("landmark_error", 0.01),)), few(domain=(("head_motion", 1.0),), simulated_only=True)]
-    populations = [row.population.name for table in rows for row in table.on_given_data().rows]
+    populations = [p.name for table in rows for p in table.on_given_data().populations if p.dataset == "unbc"]
     assert populations == ["unbc", "unbc head_motion=1"]

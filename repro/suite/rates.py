@@ -1,0 +1,344 @@
+"""How long a unit of each kind of work takes on the machine at hand: measured on few units, kept beside the store.
+
+Everything is timed by running the suite's own functions: `fine_tune` and `train_pretext` with few updates,
+`write_shard` and `write_features` on one video. The video is one of the dataset where that is given, else a
+simulated one of the dataset's size. On the CPU one thread works, as in the suite's tasks, so that seconds are those of
+one core.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from repro.data.clips import Clip
+from repro.data.feature_files import write_features
+from repro.data.inputs import read_inputs, write_shard
+from repro.data.schema import VideoRecord
+from repro.files import write_atomically
+from repro.learning.finetune import FineTuning, fine_tune
+from repro.learning.pretext import PretextPool, train_pretext
+from repro.suite.costs import Encoding, Example, Features, FineTune, Infer, Pretrain, Work
+from repro.suite.engine import available_cores, limit_threads
+from repro.suite.expected_data import ExpectedRecord
+from repro.suite.provenance import environment
+from repro.suite.store import hash_of
+
+__all__ = ["Rate", "Stopwatch", "device_label", "rates_file", "read_rates", "write_rates"]
+
+_FRAMES = 138
+"""Frames of the video that is timed, at least those of one clip."""
+
+_STILLS = 24
+"""Stills that are timed."""
+
+_SUBJECTS = 5
+"""Subjects of the pool that pretext tasks are timed on; two of them are held out."""
+
+_CPU_BATCH = 16
+"""Images of an update on the CPU, where time grows with them; fewer would not make two sources of two subjects."""
+
+_UPDATES = 4
+"""Updates of a classifier of which the first is not timed."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What a unit of work takes.
+
+    Parameters
+    ----------
+    label, unit : str
+    seconds : float
+        Of one unit.
+    conditions : str
+        What was timed.
+    flops : float or None
+        Floating-point operations of one unit, convolutions and matrix products only; None where no network works.
+    """
+
+    label: str
+    unit: str
+    seconds: float
+    conditions: str
+    flops: float | None = None
+
+
+def device_label(device: str) -> str:
+    """Name the hardware: the GPU, or one core of the processor."""
+    if device != "cpu":
+        return torch.cuda.get_device_name(device)
+    return f"core of {environment()['hardware']['processor']}"
+
+
+def rates_file(store: Path, device: str) -> Path:
+    """Return where the rates of a device are kept."""
+    name = "".join(c if c.isalnum() else "-" for c in device_label(device)).strip("-").lower()
+    return store / "rates" / f"{name}.json"
+
+
+def read_rates(file: Path) -> dict[str, Rate]:
+    """Read rates under the keys of the work; none if there is no such file.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        return {key: Rate(**row) for key, row in json.loads(file.read_text(encoding="utf-8"))["rates"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} holds no rates ({error}); remove it and measure again") from error
+
+
+def write_rates(file: Path, rates: Mapping[str, Rate], device: str) -> None:
+    """Write rates with the hardware and versions that they were measured with."""
+    content = {
+        "device": device_label(device),
+        "cores": available_cores(),
+        "environment": environment(),
+        "rates": {key: asdict(rate) for key, rate in rates.items()},
+    }
+    write_atomically(file, json.dumps(content, indent=1).encode())
+
+
+class Stopwatch:
+    """Measures rates; what several need is encoded once.
+
+    Parameters
+    ----------
+    device : str
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._folder = tempfile.TemporaryDirectory(prefix="repro-rates-")
+        self._records: dict[str, VideoRecord] = {}
+        self._shards: dict[str, tuple[Path, float, int]] = {}
+        limit_threads()
+
+    def __enter__(self) -> Stopwatch:
+        """Compile what is compiled at its first use, outside the clock."""
+        from repro.ssd import distill
+
+        distill(torch.zeros((4, 3, 8, 8), dtype=torch.uint8), segment_length=2)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Remove what was encoded."""
+        self._folder.cleanup()
+
+    def measure(self, work: Work) -> Rate | None:
+        """Measure a rate; None where there is no way to but to do all of the work."""
+        if isinstance(work, FineTune):
+            return self._fine_tune(work)
+        if isinstance(work, Infer):
+            return self._infer(work)
+        if isinstance(work, Pretrain):
+            return self._pretrain(work)
+        if isinstance(work, Encoding):
+            _, seconds, frames = self._shard(work.example)
+            return Rate(work.label, work.unit, seconds / frames, self._told(work.example, frames))
+        return self._features(work) if isinstance(work, Features) else None
+
+    def _batch(self, usual: int) -> int:
+        return min(usual, _CPU_BATCH) if self.device == "cpu" else usual
+
+    def _fine_tune(self, work: FineTune) -> Rate:
+        batch = self._batch(work.settings.schedule.batch_size)
+        spec = work.spec
+        shape = (spec.volume,) if spec.is_volume else ()
+
+        def train(updates: int, report: Callable[[float, str], None]) -> None:
+            n = updates * batch
+            settings: FineTuning = replace(
+                work.settings, schedule=replace(work.settings.schedule, epochs=1, batch_size=batch), min_updates=0
+            )
+            images = torch.randint(256, (n, *shape, 3, spec.size, spec.size), dtype=torch.uint8, generator=_seeded())
+            fine_tune(images, np.arange(n) % 2, 2, settings, seed=0, device=self.device, report=report)
+
+        ticks = _Ticks()
+        train(_UPDATES, ticks)
+        with FlopCounterMode(display=False) as counter:
+            train(1, _nothing)
+        seconds = statistics.median(ticks.steps[1:])
+        told = f"median of {_UPDATES - 1} updates of {batch}"
+        return Rate(work.label, work.unit, seconds / batch, told, counter.get_total_flops() / batch)
+
+    @torch.no_grad()
+    def _infer(self, work: Infer) -> Rate:
+        spec, batch = work.spec, self._batch(256)
+        network = work.backbone.build(_seeded()).eval().to(self.device)
+        shape = (3, spec.volume, spec.size, spec.size) if spec.is_volume else (3, spec.size, spec.size)
+        images = torch.zeros((batch, *shape), device=self.device)
+        taken = []
+        for _ in range(_UPDATES):
+            begin = self._now()
+            network(images)
+            taken.append(self._now() - begin)
+        with FlopCounterMode(display=False) as counter:
+            network(images[:1])
+        told = f"median of {_UPDATES - 1} batches of {batch}"
+        return Rate(work.label, work.unit, statistics.median(taken[1:]) / batch, told, counter.get_total_flops())
+
+    def _pretrain(self, work: Pretrain) -> Rate:
+        """Time updates of each stage that the task has, but for the first of an epoch, which pays for its start."""
+        batch = self._batch(work.schedule.batch_size)
+        epochs = work.schedule.epochs if hasattr(work.task, "first_stage_epochs") else 1
+        schedule = replace(work.schedule, batch_size=batch, epochs=epochs)
+        pool = self._pool(work.example)
+
+        def train(report: Callable[[float, str], None]) -> None:
+            train_pretext(
+                work.task, pool, work.backbone, schedule,
+                steps_per_epoch=2, held_out_subjects=2, seed=0, device=self.device, report=report,
+            )  # fmt: skip
+
+        ticks = _Ticks()
+        train(ticks)
+        with FlopCounterMode(display=False) as counter:
+            counted = _Flops(counter)
+            train(counted)
+        told = f"mean of {epochs} updates of {batch}"
+        seconds, flops = statistics.mean(ticks.steps[1::2]), statistics.mean(counted.steps[1::2])
+        return Rate(work.label, work.unit, seconds / batch, told, flops / batch)
+
+    def _features(self, work: Features) -> Rate:
+        record, items = self._video(work.example)
+        clips = [clip for clip, _ in items]
+        folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+        wanted = {extractor: folder / f"{i}.safetensors" for i, extractor in enumerate(work.extractors)}
+        begin = time.perf_counter()
+        write_features([(record, clips)], work.example.spec, wanted, _nothing)
+        seconds = time.perf_counter() - begin
+        failed = [extractor.name for extractor, path in wanted.items() if not path.is_file()]
+        if failed:
+            raise ValueError(f"{', '.join(failed)} cannot be computed of {record.video}")
+        frames = sum(map(len, clips))
+        return Rate(work.label, work.unit, seconds / frames, self._told(work.example, frames))
+
+    def _shard(self, example: Example) -> tuple[Path, float, int]:
+        """Encode an example; return its folder, seconds and frames of clips."""
+        described = [example.dataset, example.spec.describe(), example.material.describe(), len(example.clips)]
+        key = hash_of({"example": described})
+        if key not in self._shards:
+            record, items = self._video(example)
+            folder = Path(self._folder.name) / "shards" / key
+            begin = time.perf_counter()
+            write_shard(folder, [(record, items)], example.spec, example.material)
+            seconds = time.perf_counter() - begin
+            self._shards[key] = folder, seconds, sum(len(clip) for clip, _ in items)
+        return self._shards[key]
+
+    def _video(self, example: Example) -> tuple[VideoRecord, list[tuple[Clip, str]]]:
+        """Return a video that can be decoded, and the clips of the example that lie in it."""
+        record, clips = example.record, list(example.clips)
+        if record.divisible:
+            count = min(_STILLS, record.n_frames)
+            clips = [(replace(clips[0][0], start=i, stop=i + 1), f"{record.video}#{i}") for i in range(count)]
+            expected = not getattr(record, "folder", "")
+        else:
+            expected = isinstance(record, ExpectedRecord)
+        if expected:
+            record = self._simulated(example.dataset)
+        stop = max(_FRAMES, min(clip.stop for clip, _ in clips))
+        fitting = [(clip, source) for clip, source in clips if clip.stop <= min(stop, record.n_frames)]
+        if not fitting:
+            clip, source = clips[0]
+            fitting = [(replace(clip, start=0, stop=min(len(clip), record.n_frames)), source)]
+        return record, fitting
+
+    def _simulated(self, dataset: str) -> VideoRecord:
+        """Simulate one video of a dataset, or stills of two identities, as large as its own."""
+        if dataset not in self._records:
+            from repro.data import open_dataset
+
+            root = Path(self._folder.name) / dataset
+            if dataset == "vggface2":
+                from repro.data.simulator.stills import simulate_stills
+
+                simulate_stills(root, n_identities=2, stills_per_identity=_STILLS)
+            else:
+                from repro.data.simulator import DOMAINS, simulate
+
+                size = _HEIGHTS[dataset]
+                simulate(DOMAINS[dataset], root, n_subjects=1, videos_per_subject=1, frames=_FRAMES, size=size)
+            self._records[dataset] = open_dataset(dataset, root).records[0]
+        return self._records[dataset]
+
+    def _pool(self, example: Example) -> PretextPool:
+        """Repeat an example for some subjects, with two sources of each where it has one."""
+        inputs = read_inputs([self._shard(example)[0]])
+        images = inputs.images[:]
+        copies = 2 * _SUBJECTS
+        names = np.repeat(np.arange(copies), len(images))
+
+        def named(values: Sequence[str], group: int) -> np.ndarray:
+            return np.array([f"{n // group}/{v}" for n, v in zip(names, list(values) * copies, strict=True)])
+
+        return PretextPool(
+            images.repeat(copies, *([1] * (images.ndim - 1))),
+            named(inputs.sources, 1),
+            named([clip.video for clip in inputs.clips], 1),
+            named([""] * len(images), 2),
+            {name: view[:].repeat(copies, 1, 1, 1) for name, view in inputs.views.items()},
+            {name: np.concatenate([values] * copies) for name, values in inputs.numbers.items()},
+        )
+
+    def _told(self, example: Example, frames: int) -> str:
+        origin = "simulated" if example.dataset in self._records else "given"
+        return f"{frames} frames of clips of one video, {origin}"
+
+    def _now(self) -> float:
+        if self.device != "cpu":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+_HEIGHTS = {"unbc": 240, "biovid": 1038}
+"""Pixels of the real datasets' frames."""
+
+
+class _Ticks:
+    """Receives progress after each update and keeps the time between them; losses were read, which waits for a GPU."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+        self._last = time.perf_counter()
+
+    def __call__(self, fraction: float, message: str) -> None:
+        now = time.perf_counter()
+        self.steps.append(now - self._last)
+        self._last = now
+
+
+class _Flops:
+    """Receives progress after each update and keeps the operations between them."""
+
+    def __init__(self, counter: FlopCounterMode) -> None:
+        self.steps: list[float] = []
+        self._counter, self._last = counter, 0
+
+    def __call__(self, fraction: float, message: str) -> None:
+        total = self._counter.get_total_flops()
+        self.steps.append(total - self._last)
+        self._last = total
+
+
+def _seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def _nothing(fraction: float, message: str) -> None:
+    """Ignore progress."""
