@@ -320,7 +320,9 @@ class SiameseStills(SiamesePretext):
         """Check the choices, and that no two pictures of a still can be equal."""
         super().__post_init__()
         if self.augmentation.area == (1.0, 1.0) and self.augmentation.aspect == 1:
-            raise ValueError(f"{self.augmentation} shows a still the same each time; let it crop, as by area=(0.7, 1.0)")
+            raise ValueError(
+                f"{self.augmentation} shows a still the same each time; let it crop, as by area=(0.7, 1.0)"
+            )
 
     def material(self) -> Material:
         """Return the images of the stills."""

@@ -150,7 +150,7 @@ class Claim:
     Parameters
     ----------
     name : str
-        Letters only, unique.
+        Short, unique.
     sentence : str
         What is claimed, in our words.
     source : str

@@ -130,12 +130,14 @@ def _amount(finding: Finding, value: float) -> str:
 
 
 def _unit(finding: Finding) -> str:
-    """Return what an amount is counted in, where its metric does not tell."""
-    return " points" if finding.metric in METRICS and METRICS[finding.metric].factor == 100 else ""
+    """Return what an amount is counted in, where its metric does not tell: points are differences of percentages."""
+    if finding.metric not in METRICS or "%" not in METRICS[finding.metric].label:
+        return ""
+    return " %" if finding.comparison.bound else " points"
 
 
 def _summary(findings: Sequence[Finding], values: Sequence[float]) -> str:
-    """Return the range of differences, metric by metric; the interval, too, where there is one of this data."""
+    """Return the range of differences, metric by metric."""
     parts = []
     metrics = list(dict.fromkeys(finding.metric for finding in findings))
     for metric in metrics:
@@ -147,7 +149,8 @@ def _summary(findings: Sequence[Finding], values: Sequence[float]) -> str:
         if not own:
             continue
         ends = dict.fromkeys(_amount(finding, value) for value, finding in (own[0], own[-1]))
-        parts.append(" to ".join(ends) + _unit(own[0][1]) + (f" {METRICS[metric].label}" if len(metrics) > 1 else ""))
+        label = f" {METRICS[metric.removeprefix(LOG2)].label}" if len(metrics) > 1 else ""
+        parts.append(" to ".join(ends) + _unit(own[0][1]) + label)
     return ", ".join(parts) or "–"
 
 
@@ -171,8 +174,10 @@ def _told(finding: Finding) -> str:
         return f"{finding.verdict} ({paper})"
     low, high = (_amount(finding, end) for end in (finding.ci_low, finding.ci_high))
     parts = [f"{_amount(finding, finding.difference)} [{low}, {high}]{_unit(finding)} ({paper})"]
-    if finding.sign:
+    if not math.isnan(finding.p):
         parts.append(f"p = {finding.p:.2g}, {finding.p_holm:.2g} after Holm")
+    elif finding.sign:
+        parts.append("too few for a test")
     else:
         parts.append(f"margin {finding.comparison.margin:g}{_unit(finding)}")
     undefined = f" and {finding.n_undefined} undefined" if finding.n_undefined else ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from repro.data.clips import Clip
@@ -227,7 +227,7 @@ class Ledger:
         example = self._encoded[task.id].example
         spec, material, dataset = example.spec, example.material, example.dataset
         described = {"dataset": dataset, "input": spec.describe(), "material": material.describe()}
-        label = f"{spec.kind} of {dataset}" + ("" if type(material) is Material else f", {material.name}")
+        label = f"{_shown(spec)} of {dataset}" + ("" if type(material) is Material else f", {material.name}")
         frames = sum(len(clip) for _, clips in task.arguments["work"] for clip, _ in clips)
         return Encoding(hash_of({"encoding": described}), label, example), frames
 
@@ -244,7 +244,7 @@ class Ledger:
             "input": spec.describe(),
             "extractors": sorted(hash_of(extractor.describe()) for extractor in new.values()),
         }
-        label = f"{len(new)} kinds of features of {dataset}, {spec.kind}"
+        label = f"{', '.join(sorted({extractor.name for extractor in new.values()}))} of {dataset}, {_shown(spec)}"
         frames = sum(len(clip) for _, clips in work for clip in clips)
         record, clips = work[0]
         example = Example(dataset, record, [(clip, "") for clip in clips], spec, Material())
@@ -270,7 +270,10 @@ class Ledger:
             "images": spec.images_per_clip,
             "stills": shards[0].example.record.divisible,
         }
-        label = f"{pretext.name}, {_network(backbone, spec)}"
+        seen = "stills" if shards[0].example.record.divisible else spec.kind
+        label = (
+            f"{pretext.name}{_changes(asdict(pretext), asdict(type(pretext)()))} of {seen}, {_network(backbone, spec)}"
+        )
         images = schedule.epochs * given["steps_per_epoch"] * schedule.batch_size
         yield Pretrain(hash_of(described), label, shards[0].example, pretext, backbone, schedule), images
         reassign = getattr(pretext, "reassign", None)
@@ -330,6 +333,16 @@ def _network(backbone: BackboneSpec, spec: InputSpec) -> str:
     width = "" if backbone.width == 1 else f" x {backbone.width:g}"
     frames = f", {spec.volume} frames" if spec.is_volume else ""
     return f"{backbone.name}{width} {backbone.dims}D, {spec.size} px{frames}"
+
+
+def _shown(spec: InputSpec) -> str:
+    """Name what is shown, and how it differs from the usual."""
+    return spec.kind + _changes(spec.describe(), InputSpec(spec.kind, spec.size).describe())
+
+
+def _changes(given: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    told = [f"{name}={value}" for name, value in given.items() if usual.get(name) != value]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _system(estimator: Any) -> str:

@@ -171,10 +171,11 @@ class Stopwatch:
         ticks = _Ticks()
         train(_UPDATES, ticks)
         with FlopCounterMode(display=False) as counter:
-            train(1, _nothing)
+            counted = _Flops(counter)
+            train(2, counted)
         seconds = statistics.median(ticks.steps[1:])
         told = f"median of {_UPDATES - 1} updates of {batch}"
-        return Rate(work.label, work.unit, seconds / batch, told, counter.get_total_flops() / batch)
+        return Rate(work.label, work.unit, seconds / batch, told, counted.steps[1] / batch)
 
     @torch.no_grad()
     def _infer(self, work: Infer) -> Rate:

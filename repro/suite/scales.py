@@ -98,7 +98,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             simulated={
                 "unbc": Simulated(10, 2, 48, 130, changes=_TRACKED),
                 "biovid": Simulated(4, 5, 48, 60, changes=_TRACKED),
-                "vggface2": Simulated(6, 8, 48),
+                "vggface2": Simulated(6, 6, 48),
             },
             clips={"unbc": Clips(45, 45, 20, 10, 4), "biovid": Clips(None, 1, 20, 10, 4)},
             input=InputSpec(size=32, segment_length=10, frames=2, flow="dis"),

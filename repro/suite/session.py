@@ -99,7 +99,10 @@ class Session:
         if key not in self._corpora:
             dataset = self._dataset(population.dataset, root, given)
             if population.dataset in STILLS_LABELS:
-                self._corpora[key] = StillCorpus(dataset)
+                size = scale.simulated[population.dataset]
+                few = given and scale.name != "paper"  # a small scale does not look at three million stills
+                limits = {"most_identities": size.n_subjects, "most_stills": size.videos_per_subject} if few else {}
+                self._corpora[key] = StillCorpus(dataset, **limits)
             else:
                 clips = replace(scale.clips[population.dataset], **dict(population.clips))
                 # a length that was asked for is that of all clips; usual clips may be as short as an image needs

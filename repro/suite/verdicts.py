@@ -3,8 +3,8 @@
 A comparison of numbers (`repro.suite.claims`) is tested by its differences within subjects: their mean with an
 interval by bootstrap over subjects, and Wilcoxon's signed-rank test, all p-values of the page adjusted together by
 Holm's method. A subject that lacks one of the numbers is left out of that comparison, and counted. Times are of a few
-videos or repetitions, which ranks cannot tell from chance however they differ (five have no p below 0.06): the
-logarithms of their ratios are tested by Student's test.
+videos or repetitions, which ranks cannot tell from chance however they differ (five have no p below 0.06):
+Student's test is made of them, and where two times are compared, of the logarithms of their ratios.
 
 A comparison is
 

@@ -10,9 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_rel
 
-from repro.learning.statistics import SubjectValues, holm, paired_test
+from repro.learning.statistics import SubjectValues, holm
 from repro.suite import claims_command, claims_page
 from repro.suite.claims import (
     Claim,
@@ -26,16 +25,17 @@ from repro.suite.claims import (
     faster,
     needed,
     paper_difference,
-    rising,
 )
 from repro.suite.claims_command import run_claims
+from repro.suite.claims_page import lay_out, markdown
 from repro.suite.command import COMPLETE, INCOMPLETE, USAGE, Computed, add_options
+from repro.suite.display import METRICS
 from repro.suite.render import render
 from repro.suite.report.parsing import parse_table, read_rows
 from repro.suite.scales import SCALES
 from repro.suite.spec import Column, Row, Table
 from repro.suite.store import CellPredictions, Store, hash_of
-from repro.suite.verdicts import COLUMNS, Finding, Reading, judge, to_frame
+from repro.suite.verdicts import COLUMNS, Reading, judge
 from repro.suite.work import Cell, Plan
 
 SUBJECTS = tuple(f"s{number:02d}" for number in range(10))
@@ -146,18 +146,6 @@ def values(numbers, metric="auc_ovr", subjects=SUBJECTS):
     return SubjectValues(metric, tuple(subjects), numbers, 1, 1)
 
 
-def findings(comparisons, numbers):
-    """Judge comparisons as one claim; numbers by row and column."""
-    claims = page(Claim("c", "A claim", "Table 1", tuple(comparisons)))
-    (judged,) = judge(claims, lambda entry: numbers[entry.row, entry.column])
-    return judged
-
-
-def one(comparison, **numbers):
-    """Judge one comparison of values of AUC by row."""
-    return findings([comparison], {(row, "AUC"): Reading(values(own)) for row, own in numbers.items()}).findings[0]
-
-
 def test_planted_claims_are_judged_from_stored_predictions(store, tmp_path, asked):
     assert run(PAGE, store, tmp_path) == COMPLETE
     frame = pd.read_csv(tmp_path / "tables/simulated/claims.csv")
@@ -177,16 +165,6 @@ def test_p_values_are_adjusted_over_the_whole_page(store, tmp_path, asked):
     assert list(frame.p_holm) == pytest.approx(list(holm(frame.p)), abs=1e-15)
     # unanimous: twice the chance that all of ten signs are alike
     assert frame.p[0] == pytest.approx(2**-9) and frame.p_holm[0] == pytest.approx(4 * 2**-9)
-
-
-def test_a_claim_can_fail_by_the_number_of_tests_alone():
-    comparison = better("high against low", auc("high"), auc("low"))
-    several = [replace(comparison, label=str(number)) for number in range(30)]
-    rising_by = np.linspace(0.01, 0.1, len(SUBJECTS))
-    numbers = {("high", "AUC"): Reading(values(0.5 + rising_by)), ("low", "AUC"): Reading(values(0.5))}
-    assert findings(several[:25], numbers).verdict == "supported", "25 x 2^-9 = 0.049"
-    judged = findings(several, numbers)
-    assert judged.verdict == "not decided" and judged.n_as_claimed == 30
 
 
 def test_what_is_missing_makes_its_claim_incomplete_and_is_told(store, tmp_path, asked, capsys):
@@ -256,12 +234,15 @@ def test_the_page_can_be_read_back_by_the_report(store, tmp_path, asked):
     assert [fields[-1].text for _, fields in table.rows] == ["supported", "contradicted", "not decided"]
 
 
-def test_tests_that_cannot_pass_are_told(store, tmp_path, asked):
-    many = [better(f"{number}", auc("high"), auc("low")) for number in range(26)]
-    run(page(Claim("many", "Many", "Table 1", tuple(many))), store, tmp_path)
-    assert "26 of 26 tests of ranks are of so few subjects, at most 10, that" in emitted(tmp_path, "md")
-    run(PAGE, store, tmp_path)
-    assert "so few subjects" not in emitted(tmp_path, "md")
+def test_tests_that_cannot_pass_are_told():
+    steps = np.linspace(0.1, 0.2, len(SUBJECTS))
+    given = {"high": values(0.5 + steps), "low": values(0.5)}
+    for number, told in ((26, True), (25, False)):  # 26 x 2^-9 = 0.051
+        many = tuple(better(f"{n}", auc("high"), auc("low")) for n in range(number))
+        claims = page(Claim("many", "Many", "Table 1", many))
+        judged = judge(claims, lambda entry: Reading(given[entry.row]))
+        text = markdown(lay_out(claims, judged, SCALES["smoke"], "simulated"), judged)
+        assert ("26 of 26 tests of ranks are of so few subjects, at most 10, that" in text) is told
 
 
 def test_a_missing_dataset_is_no_verdict(store, tmp_path, monkeypatch):
@@ -279,135 +260,6 @@ def test_licensed_and_simulated_tables_are_not_mixed(store, tmp_path, asked, mon
     claim = Claim("c", "A claim", "Table 1", (better("x", auc("high"), Entry("u", "high", "AUC")),))
     assert run(page(claim, tables=(TABLE, other)), store, tmp_path) == USAGE
     assert "some tables are of licensed data" in capsys.readouterr().err
-
-
-def test_the_mean_and_the_ranks_must_agree():
-    """Nine small gains and one great loss: the ranks are sure of the gains, the mean is a loss."""
-    subjects = tuple(f"s{number:02d}" for number in range(30))
-    gains = np.linspace(0.01, 0.02, 30)
-    gains[-1] = -0.9
-    numbers = {("high", "AUC"): Reading(values(0.9 + gains, subjects=subjects)),
-               ("low", "AUC"): Reading(values(0.9, subjects=subjects))}  # fmt: skip
-    (found,) = findings([better("x", auc("high"), auc("low"))], numbers).findings
-    assert found.p_holm < 0.05 and found.difference < 0 < found.ranks
-    assert found.verdict == "not decided" and not found.points_as_claimed
-
-
-def test_less_is_better_where_the_metric_says_so():
-    first, second = Entry("t", "high", "MSE"), Entry("t", "low", "MSE")
-    steps = np.linspace(0.1, 0.2, len(SUBJECTS))
-    numbers = {("high", "MSE"): Reading(values(1 - steps, "mse")), ("low", "MSE"): Reading(values(1, "mse"))}
-    (found,) = findings([better("x", first, second)], numbers).findings
-    assert (found.sign, found.verdict) == (-1, "supported") and found.difference == pytest.approx(-0.15)
-    (found,) = findings([better("x", second, first)], numbers).findings
-    assert found.verdict == "contradicted"
-
-
-@pytest.mark.parametrize(
-    ("centre", "spread", "verdict"),
-    [(0.0, 0.01, "supported"), (0.02, 0.001, "supported"), (0.1, 0.01, "contradicted"), (-0.1, 0.01, "contradicted"),
-     (0.0, 0.2, "not decided"), (0.03, 0.02, "not decided")],
-)  # fmt: skip
-def test_numbers_are_alike_if_the_interval_lies_within_the_margin(centre, spread, verdict):
-    differences = centre + spread * np.linspace(-1, 1, len(SUBJECTS))
-    found = one(alike("x", auc("high"), auc("low"), 3.0), high=0.7 + differences, low=0.7)
-    assert found.verdict == verdict and math.isnan(found.p) and math.isnan(found.p_holm)
-
-
-def test_alike_is_no_test():
-    steps = np.linspace(0.01, 0.02, len(SUBJECTS))
-    numbers = {("high", "AUC"): Reading(values(0.7 + steps)), ("low", "AUC"): Reading(values(0.7))}
-    both = findings([better("b", auc("high"), auc("low")), alike("a", auc("high"), auc("low"), 3.0)], numbers)
-    assert both.findings[0].p_holm == both.findings[0].p == pytest.approx(2**-9)
-
-
-def test_times_are_compared_by_their_ratios():
-    seconds = np.linspace(1, 9, len(SUBJECTS))
-    numbers = {("high", "time"): Reading(values(seconds, "seconds_per_frame")),
-               ("low", "time"): Reading(values(2 * seconds, "seconds_per_frame"))}  # fmt: skip
-    judged = findings([faster("x", Entry("t", "high", "time"), Entry("t", "low", "time"))], numbers)
-    (found,) = judged.findings
-    assert (found.metric, found.verdict) == ("log2_seconds_per_frame", "supported")
-    assert found.difference == pytest.approx(-1, abs=1e-12) == found.ci_low
-
-
-def test_ratios_of_a_few_times_are_tested_by_their_mean():
-    """Five videos: no test of ranks is below 0.06."""
-    videos = SUBJECTS[:5]
-    times = {"high": np.array([1.0, 1.1, 1.2, 0.9, 1.05]), "low": np.array([2.1, 2.2, 2.45, 1.8, 2.0])}
-    numbers = {(row, "time"): Reading(values(own, "seconds_per_frame", videos)) for row, own in times.items()}
-    comparison = faster("x", Entry("t", "high", "time"), Entry("t", "low", "time"))
-    (found,) = findings([comparison], numbers).findings
-    expected = ttest_rel(np.log2(times["high"]), np.log2(times["low"]))
-    assert found.p == pytest.approx(expected.pvalue, rel=1e-9) and found.verdict == "supported"
-    alone = {
-        key: Reading(values(reading.values.values[:1], "seconds_per_frame", videos[:1]))
-        for key, reading in numbers.items()
-    }
-    (found,) = findings([comparison], alone).findings
-    assert math.isnan(found.p) and (found.n_subjects, found.verdict) == (1, "not decided")
-
-
-def test_a_bound_is_subtracted():
-    entry = Entry("t", "high", "added")
-    added = np.linspace(0.03, 0.05, len(SUBJECTS))
-    numbers = {("high", "added"): Reading(values(added, "training_overhead"))}
-    (found,) = findings([better_than("x", entry, 10.0)], numbers).findings
-    assert found.verdict == "supported" and found.difference == pytest.approx(4 - 10)
-    (found,) = findings([better_than("x", entry, 2.0)], numbers).findings
-    assert found.verdict == "contradicted" and found.difference == pytest.approx(4 - 2)
-    frame = to_frame([findings([better_than("x", entry, 2.0)], numbers)], "licensed", "paper")
-    assert (frame["second"][0], frame.direction[0], frame["data"][0]) == ("2", "below", "licensed")
-
-
-def test_the_rise_of_a_line_is_that_of_least_squares():
-    places = (0.0, 0.1, 0.3, 0.5)
-    generator = np.random.default_rng(3)
-    numbers = generator.random((len(places), len(SUBJECTS)))
-    rows = dict(zip(places, ROWS, strict=True))
-    trend = rising("x", {place: auc(row) for place, row in rows.items()})
-    found = one(trend, **{row: numbers[number] for number, row in enumerate(ROWS)})
-    slopes = np.polyfit(places, numbers, 1)[0]
-    assert found.difference == pytest.approx(100 * 0.5 * slopes.mean(), rel=1e-9)
-    expected = paired_test(values(0.5 * slopes), values(0.0))
-    assert found.p == expected.p_value and found.ci_low == pytest.approx(100 * expected.ci_low, rel=1e-9)
-
-
-@pytest.mark.parametrize("level", [0.1, 0.3, 0.7, 0.9])
-def test_a_level_line_does_not_rise(level):
-    """Weights cancel up to rounding; ranks must not make a significant difference of the rest."""
-    trend = rising("x", {place: auc(row) for place, row in zip((0.0, 0.1, 0.3, 0.5), ROWS, strict=True)})
-    found = one(trend, **dict.fromkeys(ROWS, level))
-    assert (found.difference, found.p, found.verdict) == (0.0, 1.0, "not decided")
-
-
-def test_subjects_without_a_value_are_left_out_and_counted():
-    steps = np.linspace(0.1, 0.2, len(SUBJECTS))
-    steps[:3] = np.nan
-    found = one(better("x", auc("high"), auc("low")), high=0.5 + steps, low=0.5)
-    assert (found.n_subjects, found.n_undefined) == (7, 3) and found.verdict == "supported"
-    nobody = one(better("x", auc("high"), auc("low")), high=np.nan, low=0.5)
-    assert (nobody.n_subjects, nobody.n_undefined, nobody.verdict) == (0, 10, "not decided")
-
-
-def test_what_cannot_be_compared_does_not_stand_in_the_way():
-    steps = np.linspace(0.1, 0.2, len(SUBJECTS))
-    numbers = {("high", "AUC"): Reading(values(0.5 + steps)), ("low", "AUC"): Reading(values(0.5)),
-               ("absent", "AUC"): Reading(None, applicable=False), ("mixed", "AUC"): Reading(None)}  # fmt: skip
-    possible = better("possible", auc("high"), auc("low"))
-    impossible = better("impossible", auc("high"), auc("absent"))
-    missing = better("missing", auc("high"), auc("mixed"))
-    judged = findings([possible, impossible], numbers)
-    assert judged.verdict == "supported" and [f.verdict for f in judged.findings] == ["supported", "not applicable"]
-    assert judged.findings[0].p_holm == judged.findings[0].p
-    assert findings([impossible], numbers).verdict == "not decided"
-    assert findings([possible, missing, impossible], numbers).verdict == "incomplete"
-
-
-def test_other_subjects_are_refused():
-    numbers = {("high", "AUC"): Reading(values(0.5)), ("low", "AUC"): Reading(values(0.5, subjects=SUBJECTS[1:]))}
-    with pytest.raises(ValueError, match="c, x: t: low, AUC: not of the same subjects as the others; only one has s00"):
-        findings([better("x", auc("high"), auc("low"))], numbers)
 
 
 def test_the_papers_sum_is_taken_from_its_text_or_else_its_numbers():
@@ -450,10 +302,31 @@ def test_names_must_be_unique():
         page(replace(claim, comparisons=()))
 
 
-def test_what_points_as_claimed():
-    comparison = better("x", auc("high"), auc("low"))
-    base = Finding(PAGE.claims[0], comparison, "auc_ovr", 1, None)
-    assert replace(base, difference=0.1).points_as_claimed and not replace(base, difference=0.0).points_as_claimed
-    assert not base.points_as_claimed, "NaN points nowhere"
-    near = replace(base, sign=0, comparison=alike("x", auc("high"), auc("low"), 3.0))
-    assert replace(near, difference=-2.9).points_as_claimed and not replace(near, difference=3.1).points_as_claimed
+def test_amounts_have_their_units():
+    """Points, ratios, and beside a bound the number itself."""
+    entry, times = Entry("t", "high", "added"), [Entry("t", row, "time") for row in ("high", "low")]
+    errors = [Entry("t", row, "MSE") for row in ("high", "low")]
+    claims = page(
+        Claim("c", "A claim", "Table 1", (better_than("added", entry, 10.0), faster("times", *times),
+                                          better("errors", *errors), alike("alike", auc("high"), auc("low"), 3.0))),
+    )  # fmt: skip
+    steps = np.array([0.9, 1.1])
+    given = {
+        ("high", "added"): values(5.5 * steps / METRICS["training_overhead"].factor, "training_overhead", SUBJECTS[:2]),
+        ("high", "time"): values(steps[:1], "seconds_per_frame", SUBJECTS[:1]),
+        ("low", "time"): values(steps[:1] * 4, "seconds_per_frame", SUBJECTS[:1]),
+        ("high", "MSE"): values(0.5 * steps, "mse", SUBJECTS[:2]),
+        ("low", "MSE"): values(0.75 * steps, "mse", SUBJECTS[:2]),
+        ("high", "AUC"): values(0.71 * steps, subjects=SUBJECTS[:2]),
+        ("low", "AUC"): values(0.7 * steps, subjects=SUBJECTS[:2]),
+    }
+    judged = judge(claims, lambda entry: Reading(given[entry.row, entry.column]))
+    text = markdown(lay_out(claims, judged, SCALES["smoke"], "licensed"), judged)
+    told = [line for line in text.splitlines() if line.startswith("- ")]
+    assert told[0].startswith("- added: 5.5 [") and "] % (no number in the paper), p = " in told[0]
+    assert told[1] == "- times: ×0.25 [–, –] (no number in the paper), too few for a test, n = 1: not decided"
+    assert told[2].startswith("- errors: -0.25 [") and "] (no number in the paper), p = " in told[2]
+    assert (
+        told[3].startswith("- alike: +1.0 [") and "points (no number in the paper), margin 3 points, n = 2" in told[3]
+    )
+    assert "SIMULATED" not in text

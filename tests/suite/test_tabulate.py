@@ -208,3 +208,35 @@ def test_pretext_accuracy_is_the_mean_of_the_runs_of_its_input(tmp_path):
     assert (found.ci_low.iloc[0], found.ci_high.iloc[0], found.n_seeds.iloc[0]) == (0.5, 0.7, 2)
     assert frame[frame.row == ROWS[1].label].value.isna().all(), "a row without a pretext has none"
     assert "lowest and the highest run" in to_markdown(replace(SMALL, columns=columns), frame, SCALES["quick"])
+
+
+def test_a_row_may_show_another_metric_and_gains_compare_it_with_the_columns(tmp_path):
+    fill(Store(tmp_path))
+    other = replace(ROWS[1], versus=ROWS[0].label, metrics=(("mse", "mse_argmax"), ("auc_ovr", "auc_ovo")))
+    columns = (
+        Column("MSE", "mse", published=False),
+        *(Column(f"{metric} gain", metric, published=False, gain=True) for metric in ("mse", "auc_ovr", "auc_binary")),
+    )
+    frame, _ = tabulate(
+        replace(SMALL, rows=(ROWS[0], other), columns=columns), plan(), Store(tmp_path), SCALES["quick"], "simulated"
+    )
+    numbers_of = frame[(frame.row == other.label) & (frame["aggregate"] != "pooled")].set_index("column")
+    assert list(numbers_of.metric) == ["mse_argmax", "mse_argmax", "auc_ovo", "auc_binary"]
+    assert list(numbers_of.value) == [0, -1, 100, 100], "perfect against reversed predictions"
+    assert set(frame[frame.row == ROWS[0].label].metric) == {"mse", "auc_ovr", "auc_binary"}
+
+
+def test_a_gain_pairs_subjects_whatever_their_folds(tmp_path):
+    """Clips that are labelled otherwise are divided into other folds, of which some may be missing."""
+    store = Store(tmp_path)
+    levels = np.tile([0, 1], 2)
+    for row, folds in ((ROWS[0], ("ab", "cd")), (ROWS[1], ("ac",))):
+        for fold, subjects in enumerate(folds):
+            owners = np.repeat(list(subjects), 2)
+            scores = np.eye(2)[levels if row is ROWS[1] else 1 - levels]
+            key = hash_of({"row": row.label, "fold": fold})
+            store.write(key, CellPredictions(owners, owners, levels, scores, fold, 0), {})
+    rows = (ROWS[0], replace(ROWS[1], versus=ROWS[0].label))
+    table = replace(SMALL, rows=rows, columns=(Column("Gain", "auc_binary", published=False, gain=True),))
+    frame, _ = tabulate(table, plan(), store, SCALES["quick"], "simulated")
+    assert (frame.n_subjects[1], frame.value[1]) == (2, 100)

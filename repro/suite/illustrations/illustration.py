@@ -146,7 +146,9 @@ class Illustration:
 
 def main(figure: Illustration, arguments: Sequence[str] | None = None) -> int:
     """Run one illustration from the command line and return the exit status; see :func:`run_illustration`."""
-    parser = argparse.ArgumentParser(prog=f"python -m repro.{figure.name}", description=figure.title, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m repro.{figure.name}", description=figure.title, allow_abbrev=False
+    )
     add_options(parser)
     figure.add_own(parser)
     return run_illustration(figure, parser.parse_args(arguments))

@@ -94,7 +94,7 @@ class Page:
     def scale(self, x: float, y: float, width: float, shown: AxesImage, label: str) -> None:
         """Add a horizontal colour scale, 1.8 mm high, with its ends and its middle."""
         bar = self.figure.colorbar(shown, cax=self.panel(x, y, width, 1.8), orientation="horizontal")
-        bar.outline.set_linewidth(0.4)  # type: ignore[operator]
+        bar.outline.set_linewidth(0.4)
         bar.ax.tick_params(length=1.5, pad=1.2)
         norm = bar.norm
         ends = [float(norm.inverse(share)) for share in (0.0, 0.5, 1.0)]

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from repro.learning.pretext import BackboneSpec
+from repro.suite.illustrations.hulls import FIDELITY, Pair
 from repro.suite.illustrations.page import FIRST, MUTED, SECOND, Page
-from repro.suite.illustrations.siamese import FIDELITY, Batch, Pair
+from repro.suite.illustrations.siamese import Batch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +23,9 @@ _WIDTH, _TOP, _BLOCK, _TITLE, _BOTTOM, _MARGIN = 190.0, 7.5, 52.0, 5.0, 7.0, 2.0
 
 _IMAGES, _SIDE, _BRANCH = 29.0, 14.0, 23.0
 """Millimetres: of a half's images together; the height of a half; from one half to the other."""
+
+_NUMBERED = 2
+"""Samples of a half whose bars have room for their values."""
 
 _HALVES = ((FIRST, "-", "o", ""), (SECOND, (0, (4, 1.5)), "s", "////"))
 """Colour, line, marker and hatching of each half, so that they are told apart in grey."""
@@ -105,15 +109,16 @@ def _hulls(axis: Axes, pair: Pair) -> None:
     _frame(axis, shown)
     first, second = (plane.project(point).numpy() for point in pair.points)
     axis.plot(*zip(first, second, strict=True), color="black", marker="", linestyle="-", linewidth=1.4, zorder=4)
-    for samples, point, (colour, line, marker, hatch), letter in zip(
-        pair.samples, (first, second), _HALVES, "ij", strict=True
-    ):
+    halves = zip(pair.samples, (first, second), _HALVES, strict=True)
+    for samples, point, (colour, line, marker, hatch) in halves:
         places = plane.project(samples)
         _hull(axis, places, colour, line, hatch)
         axis.plot(*places.T.numpy(), color=colour, marker=marker, linestyle="", markersize=4.5, zorder=3)
         for number, place in enumerate(places.tolist(), 1):
             axis.annotate(f"{number}", place, (4, 3), textcoords="offset points", color=colour, zorder=6)
-        axis.plot(*point, color=colour, marker="*", markersize=9, markeredgecolor="black", markeredgewidth=0.5, zorder=5)
+        axis.plot(
+            *point, color=colour, marker="*", markersize=9, markeredgecolor="black", markeredgewidth=0.5, zorder=5
+        )
     axis.set(xticks=[], yticks=[])
     for spine in axis.spines.values():
         spine.set(visible=True, color="0.6", linewidth=0.4)
@@ -146,10 +151,11 @@ def _bars(axis: Axes, pair: Pair) -> None:
         axis.bar(places, own.tolist(), 0.7, color=colour if not hatch else "white", edgecolor=colour, hatch=hatch)
         for number, (place, value) in enumerate(zip(places, own.tolist(), strict=True), 1):
             up = 2 if value >= 0 else -2
-            axis.annotate(
-                f"{value:.2f}", (place, value), (0, up), textcoords="offset points",
-                ha="center", va="bottom" if up > 0 else "top", fontsize=6.5,
-            )  # fmt: skip
+            if len(own) <= _NUMBERED:
+                axis.annotate(
+                    f"{value:.2f}", (place, value), (0, up), textcoords="offset points",
+                    ha="center", va="bottom" if up > 0 else "top", fontsize=6.5,
+                )  # fmt: skip
             axis.text(place, -0.03, f"${letter}_{number}$", transform=axis.get_xaxis_transform(), ha="center", va="top")
         start += len(own) + 1
     axis.axhline(0, color="black", linewidth=0.6, linestyle="-", marker="")
@@ -182,5 +188,6 @@ def _remark(batch: Batch) -> str:
     size = batch.pairs[0].samples[0].shape[1]
     return (
         f"{words}{batch.dataset}: SSD images of subjects held out, augmented as in training; network: {batch.trained}\n"
-        f"$h$: the network's {size} features, L2-normalised; stars: the points $\\mu + U v$ that Eq. 21 finds on the hulls"
+        f"$h$: its {size} features below the last layer, L2-normalised; "
+        "stars: the points $\\mu + U v$ of the hulls that Eq. 21 finds"
     )

@@ -124,13 +124,15 @@ def showable(datasets: dict[str, Dataset], options: argparse.Namespace) -> dict[
     named = getattr(options, "show_faces", None) or ()
     if licensed and not named:
         raise FacesNotShown(
-            f"would print faces of {' and '.join(DATASET_LABELS[name] for name in licensed)}, whose licence allows only "
-            "some subjects to be shown; name those that may be by --show-faces SUBJECT [SUBJECT ...], or give no "
+            f"would print faces of {' and '.join(DATASET_LABELS[name] for name in licensed)}, whose licence allows "
+            "only some subjects to be shown; name those that may be by --show-faces SUBJECT [SUBJECT ...], or give no "
             f"--{licensed[0]} to draw simulated ones"
         )
     known = {subject for name in licensed for subject in datasets[name].subjects}
     if licensed and (unknown := sorted(set(named) - known)):
-        raise ValueError(f"--show-faces {unknown[0]}: is no subject of the data; it has {', '.join(sorted(known)[:5])}, …")
+        raise ValueError(
+            f"--show-faces {unknown[0]}: is no subject of the data; it has {', '.join(sorted(known)[:5])}, …"
+        )
     found = {
         name: [record for record in dataset.records if name not in licensed or record.subject in named]
         for name, dataset in datasets.items()

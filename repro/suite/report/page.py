@@ -231,7 +231,7 @@ def _figure(emission: Emission, data: str, short: str, title: str) -> Html | Non
     numbers = "its numbers are in the table above" if emission.table else "see its caption"
     image = tag(
         "img",
-        src=data_uri(shown.content, shown.mime),
+        src=data_uri(shown.content, "image/webp"),
         width=shown.width,
         height=shown.height,
         alt=f"Figure: {_full(short, title)}; {numbers}",

@@ -9,9 +9,10 @@ from repro.suite.report.parsing import EmittedTable, Field
 
 __all__ = ["emitted_table", "plain_table", "scroll_box"]
 
-_MANY_COLUMNS = 8
+_MANY_COLUMNS = 7
 """Beyond which intervals stand below their numbers."""
 
+_NOTHING = ("", "–", "N/A")
 _VERDICTS = {"holds": "holds", "does not hold": "fails", "supported": "holds", "contradicted": "fails"}
 """Words of tables that are coloured."""
 
@@ -26,7 +27,10 @@ def emitted_table(table: EmittedTable, label: str) -> Html:
         Name of the box for those who do not see it.
     """
     names = [_split(text) for text in table.header]
-    head = tag("tr", *(_heading(names[i][0], names[i][1], kind) for i, kind in enumerate(table.kinds)))
+    # What stays in view when the table is scrolled: the first column that has a name.
+    key = next((place for place, (label, _) in enumerate(names) if label), 0)
+    roles = [f"{kind} key" if place == key else kind for place, kind in enumerate(table.kinds)]
+    head = tag("tr", *(_heading(*name, role) for name, role in zip(names, roles, strict=True)))
     groups: list[Html] = []
     for published in (True, False):
         rows = [fields for above, fields in table.rows if above is published]
@@ -35,7 +39,7 @@ def emitted_table(table: EmittedTable, label: str) -> Html:
             rest = tag("td", colspan=len(names) - 1) if len(names) > 1 else None
             groups.append(tag("tbody", tag("tr", note, rest), class_="divider"))
         if rows:
-            groups.append(tag("tbody", *(_row(fields, table.kinds) for fields in rows), class_="sorted"))
+            groups.append(tag("tbody", *(_row(fields, roles, key) for fields in rows), class_="sorted"))
     stacked = "stacked" if len(names) > _MANY_COLUMNS else None
     return scroll_box(tag("table", tag("thead", head), *groups, class_=stacked), label)
 
@@ -54,14 +58,13 @@ def _heading(label: str, small: str, kind: str) -> Html:
     return tag("th", button, class_=kind, scope="col", aria_sort="none")
 
 
-def _row(fields: Sequence[Field], kinds: Sequence[str]) -> Html:
+def _row(fields: Sequence[Field], roles: Sequence[str], key: int) -> Html:
     cells = []
-    for place, (field, kind) in enumerate(zip(fields, kinds, strict=True)):
+    for place, (field, role) in enumerate(zip(fields, roles, strict=True)):
         value = None if field.value is None else repr(field.value)
-        first = place == 0
-        cells.append(
-            tag("th" if first else "td", _content(field), class_=kind, scope="row" if first else None, data_value=value)
-        )
+        role += " words" if value is None and field.text not in _NOTHING else ""
+        name, scope = ("th", "row") if place == key else ("td", None)
+        cells.append(tag(name, _content(field), class_=role, scope=scope, data_value=value))
     return tag("tr", *cells)
 
 
@@ -89,7 +92,7 @@ def plain_table(
     numeric : sequence of str
         Columns that are set flush right; one called "Published" has the look of the paper's numbers.
     """
-    kinds = ["label" if place == 0 else "text" for place in range(len(header))]
+    kinds = ["label key" if place == 0 else "text" for place in range(len(header))]
     for place, name in enumerate(header):
         if name in numeric:
             kinds[place] = "paper" if name == "Published" else "ours"

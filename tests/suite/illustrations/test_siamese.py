@@ -5,7 +5,8 @@ import torch
 
 from repro.learning.pretext import BackboneSpec
 from repro.siamese.affine_hull import dissimilarity
-from repro.suite.illustrations.siamese import FIDELITY, Batch, Plane, batch_frame, pair_of
+from repro.suite.illustrations.hulls import FIDELITY, Plane, pair_of
+from repro.suite.illustrations.siamese import Batch, batch_frame
 from repro.suite.illustrations.siamese_page import batch_plot
 
 
