@@ -10,6 +10,7 @@ from types import ModuleType
 
 from repro.suite.checking import HELP, add_check_options, check
 from repro.suite.command import COMPLETE, INTERRUPTED, add_options, run
+from repro.suite.planning import add_plan_options
 from repro.suite.session import Session
 
 __all__ = ["EXPERIMENTS", "main"]
@@ -65,6 +66,10 @@ def _all(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
+    if options.scale == "paper" or options.measure:
+        from repro.suite.planning import plan_costs
+
+        return plan_costs(options, [experiment.TABLE for experiment in _experiments()])
     options.mode = "plan"
     return _each(options)
 
@@ -93,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.set_defaults(action=action)
         if name == "check":
             add_check_options(command)
+        if name == "plan":
+            add_plan_options(command)
     options = parser.parse_args(arguments)
     status: int = options.action(options)
     return status

@@ -17,8 +17,8 @@ def _supervised(row: Row) -> Row:
 TABLE = Table(
     name="table5",
     title="Table 5. Supervised learning across datasets (AUC in percent, SSD images)",
-    caption="Accuracy of networks trained on labelled images of one dataset, and perhaps some of the other's, and tested on "
-    "the other; levels are brought to a common scale of five.",
+    caption="Accuracy of networks trained on labelled images of one dataset, perhaps with some of the other's, and "
+    "tested on the other; levels are brought to a common scale of five.",
     lead=("Training data", "Test data"),
     rows=tuple(map(_supervised, TABLE4.rows)),
     columns=TABLE4.columns,

@@ -1,9 +1,9 @@
 """One scale of pain for datasets whose levels differ, so that a network trained on one can be tested on another.
 
-UNBC-McMaster has PSPI 0 to 16, of which high levels are rare; BioVid has five levels of stimulation. The paper trains on
-one and tests on the other (Table 5) and does not say how levels correspond. Here both are brought to five: BioVid's as
-they are, PSPI 0, 1, 2 to 3, 4 to 5, and 6 or more, which are the six classes that are usual for UNBC-McMaster with 2 and 3
-joined. Nothing says that PSPI 4 hurts as much as BioVid's PA3; what is shared is the order.
+UNBC-McMaster has PSPI 0 to 16, of which high levels are rare; BioVid has five levels of stimulation. The paper trains
+on one and tests on the other (Table 5) and does not say how levels correspond. Here both are brought to five: BioVid's
+as they are, PSPI 0, 1, 2 to 3, 4 to 5, and 6 or more, which are the six classes that are usual for UNBC-McMaster with 2
+and 3 joined. Nothing says that PSPI 4 hurts as much as BioVid's PA3; what is shared is the order.
 """
 
 from __future__ import annotations

@@ -115,7 +115,9 @@ class Corpus:
         if protocol == "leave_one_subject_out":
             return list(leave_one_subject_out(self.subjects))
         if protocol == "grouped_k_fold":
-            positive = [int(clip.level > 0) for clip in self.labelled]
+            # pain in any frame, however a clip's level is told (decision D17): folds are the same for all rules
+            levels = self.frame_levels
+            positive = [int((clip.level if levels is None else levels[clip.id].max()) > 0) for clip in self.labelled]
             return list(grouped_k_fold(self.subjects, n_folds, seed_from("folds", self.dataset.name), strata=positive))
         raise ValueError(f"protocol {protocol!r} is not one of 'leave_one_subject_out', 'grouped_k_fold'")
 

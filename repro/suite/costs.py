@@ -2,150 +2,27 @@
 
 A unit is something whose time does not depend on how often it is done, so that seconds are units times a rate that was
 measured (`repro.suite.rates`). Left out, as it is small beside the rest: what a pretext task measures on held-out
-subjects after each epoch, the classifier of a probe, and reading images back.
+subjects after each epoch, and the classifier of a probe.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from repro.data.clips import Clip
 from repro.data.encoding import InputSpec
-from repro.data.features import Extractor
 from repro.data.material import Material
-from repro.data.schema import VideoRecord
 from repro.learning.finetune import FineTuning
-from repro.learning.pretext import BackboneSpec, PretextTask
-from repro.learning.schedule import Schedule
+from repro.learning.pretext import BackboneSpec
+from repro.suite import tasks
 from repro.suite.engine import Task
 from repro.suite.store import hash_of
+from repro.suite.units import Encoding, Example, Features, FineTune, Fit, Infer, Measure, Pretrain, Read, Work
 
-__all__ = ["Encoding", "Example", "Features", "FineTune", "Fit", "Infer", "Ledger", "Measure", "Pretrain", "Work"]
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """One video of those that are encoded, with its clips: what a rate is measured on.
-
-    Parameters
-    ----------
-    dataset : str
-    record : VideoRecord
-        An `repro.suite.expected_data.ExpectedRecord` where the data is not there.
-    clips : sequence of (Clip, str)
-        Each with the name of its source.
-    spec, material
-        How they become images.
-    """
-
-    dataset: str
-    record: VideoRecord
-    clips: Sequence[tuple[Clip, str]]
-    spec: InputSpec
-    material: Material
-
-
-@dataclass(frozen=True)
-class Work:
-    """Work of one kind, counted in units of its own; equal if its key is.
-
-    Parameters
-    ----------
-    key : str
-        Hash of all that its rate depends on, but for the device.
-    label : str
-        What readers see.
-    """
-
-    key: str
-    label: str = field(compare=False)
-
-    kind = "work"
-    unit = "units"
-    on_device = False
-    """Whether a GPU does it; all else is done by the CPU."""
-
-
-@dataclass(frozen=True)
-class Pretrain(Work):
-    """Updates of a pretext task, by the images that they are fed, on average over the schedule's epochs."""
-
-    example: Example = field(compare=False, repr=False)
-    task: PretextTask = field(compare=False, repr=False)
-    backbone: BackboneSpec = field(compare=False, repr=False)
-    schedule: Schedule = field(compare=False, repr=False)
-
-    kind = "pretext"
-    unit = "images"
-    on_device = True
-
-
-@dataclass(frozen=True)
-class FineTune(Work):
-    """Updates of a classifier, by images, or by volumes where the network is 3D."""
-
-    settings: FineTuning = field(compare=False, repr=False)
-    spec: InputSpec = field(compare=False, repr=False)
-
-    kind = "fine-tuning"
-    unit = "images"
-    on_device = True
-
-
-@dataclass(frozen=True)
-class Infer(Work):
-    """Images or volumes that a network is only shown."""
-
-    backbone: BackboneSpec = field(compare=False, repr=False)
-    spec: InputSpec = field(compare=False, repr=False)
-
-    kind = "inference"
-    unit = "images"
-    on_device = True
-
-
-@dataclass(frozen=True)
-class Encoding(Work):
-    """Frames of clips that become images: decoding, alignment, flow, distillation, writing.
-
-    Frames that clips share count for each of them; all videos of a dataset are cut alike.
-    """
-
-    example: Example = field(compare=False, repr=False)
-
-    kind = "encoding"
-    unit = "frames"
-
-
-@dataclass(frozen=True)
-class Features(Work):
-    """Frames of clips that features are computed of: decoding, alignment, distillation, and the extractors'."""
-
-    example: Example = field(compare=False, repr=False)
-    extractors: Sequence[Extractor] = field(compare=False, repr=False)
-
-    kind = "features"
-    unit = "frames"
-
-
-@dataclass(frozen=True)
-class Fit(Work):
-    """Fits of a supervised system, or of a reference."""
-
-    kind = "fits"
-    unit = "fits"
-
-
-@dataclass(frozen=True)
-class Measure(Work):
-    """Measurements that are no predictions, each of which times or compares what it is about."""
-
-    kind = "measurements"
-    unit = "measurements"
+__all__ = ["Ledger"]
 
 
 class _Encoded(NamedTuple):
@@ -178,12 +55,12 @@ class Ledger:
         self._counted: set[str] = set()
         self._encoded: dict[str, _Encoded] = {}
 
-    def add(self, tasks: Iterable[Task], remaining: Iterable[Task]) -> tuple[Counter[Work], Counter[str]]:
+    def add(self, planned: Iterable[Task], remaining: Iterable[Task]) -> tuple[Counter[Work], Counter[str]]:
         """Count what remains of a plan and was not counted before.
 
         Parameters
         ----------
-        tasks : iterable of Task
+        planned : iterable of Task
             All of the plan: what is trained on is known from those that encode it, whether they are done or not.
         remaining : iterable of Task
 
@@ -194,7 +71,7 @@ class Ledger:
         steps : Counter
             Kind of task -> how many.
         """
-        for task in tasks:
+        for task in planned:
             if task.kind == "input" and task.id not in self._encoded:
                 self._encoded[task.id] = self._read(task)
         units: Counter[Work] = Counter()
@@ -204,7 +81,7 @@ class Ledger:
             for work, count in self._units(task):
                 units[work] += count
             self._counted.add(task.id)
-        return +units, +steps
+        return +units, +steps  # without those that count zero
 
     def _units(self, task: Task) -> Iterator[tuple[Work, int]]:
         if task.kind == "features":
@@ -261,28 +138,29 @@ class Ledger:
         given = task.arguments
         pretext, backbone, schedule = given["task"], given["backbone"], given["schedule"]
         shards = [self._encoded[f"input-{key}"] for keys in given["shards"].values() for key in keys]
-        spec = shards[0].spec
+        example, spec = shards[0].example, shards[0].spec
+        pool = spec.images_per_clip * sum(
+            self._chosen(keys, given["videos"][name]) for name, keys in given["shards"].items()
+        )
+        stored = 3 * spec.size**2 * pool > tasks.IN_MEMORY
         described = {
             "pretext": pretext.description(),
             "backbone": backbone.describe(),
             "schedule": {"epochs": schedule.epochs, "batch": schedule.batch_size},
             "size": spec.size,
             "images": spec.images_per_clip,
-            "stills": shards[0].example.record.divisible,
+            "stills": example.record.divisible,
+            "stored": stored,
         }
-        seen = "stills" if shards[0].example.record.divisible else spec.kind
-        label = (
-            f"{pretext.name}{_changes(asdict(pretext), asdict(type(pretext)()))} of {seen}, {_network(backbone, spec)}"
-        )
+        shown = "stills" if example.record.divisible else spec.kind
+        name = pretext.name + _changes(asdict(pretext), asdict(type(pretext)()))
+        label = f"{name} of {shown}{', from disk' if stored else ''}, {_network(backbone, spec)}"
         images = schedule.epochs * given["steps_per_epoch"] * schedule.batch_size
-        yield Pretrain(hash_of(described), label, shards[0].example, pretext, backbone, schedule), images
+        yield Pretrain(hash_of(described), label, example, pretext, backbone, schedule, stored), images
         reassign = getattr(pretext, "reassign", None)
-        if reassign is not None:  # clusters are those of features of the whole pool
-            videos = [chosen for chosen in given["videos"].values() if chosen is not None]
-            seen = {name for chosen in videos for name in chosen}
-            clips = (shard.clips.items() for shard in shards)
-            pool = sum(count for own in clips for video, count in own if not videos or video in seen)
-            yield _infer(backbone, spec), pool * math.ceil(schedule.epochs / reassign)
+        looks = 0 if reassign is None else math.ceil(schedule.epochs / reassign)  # at the whole pool, to cluster it
+        yield _infer(backbone, spec), looks * pool
+        yield _read(example), pool * (looks if stored else 1)
 
     def _training(self, task: Task) -> Iterator[tuple[Work, int]]:
         given = task.arguments
@@ -298,6 +176,7 @@ class Ledger:
         else:
             seen = sum(shard.n for shard in own if shard.subject in trained)
         shown = tested * 2 * (1 if spec.is_volume else spec.images_per_clip)  # with their mirror images
+        yield _read(own[0].example), (seen + tested) * spec.images_per_clip
         if given.get("probed"):
             yield _infer(settings.backbone, spec), shown + seen * 2 * spec.images_per_clip
             return
@@ -325,8 +204,13 @@ def _images_of(settings: FineTuning, clips: int) -> int:
 
 
 def _infer(backbone: BackboneSpec, spec: InputSpec) -> Infer:
+    """Return what it is to show a network an image."""
     described = {"inference": backbone.describe(), "size": spec.size, "frames": spec.volume if spec.is_volume else 1}
     return Infer(hash_of(described), _network(backbone, spec), backbone, spec)
+
+
+def _read(example: Example) -> Read:
+    return Read(hash_of({"reading": example.spec.size}), f"{example.spec.size} px", example)
 
 
 def _network(backbone: BackboneSpec, spec: InputSpec) -> str:

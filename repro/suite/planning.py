@@ -18,7 +18,7 @@ from typing import Any
 from repro.data.schema import Dataset
 from repro.suite.command import COMPLETE, USAGE, device_of, open_given
 from repro.suite.corpus import Corpus
-from repro.suite.costs import Encoding, Features, Fit, Infer, Ledger, Measure, Work
+from repro.suite.costs import Ledger
 from repro.suite.engine import available_cores
 from repro.suite.expected_data import CountedStills, expected_dataset
 from repro.suite.rates import Rate, Stopwatch, device_label, rates_file, read_rates, write_rates
@@ -26,6 +26,7 @@ from repro.suite.scales import SCALES
 from repro.suite.spec import STILLS_LABELS, Population, Scale, Table
 from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import Store
+from repro.suite.units import Encoding, Features, FineTune, Fit, Measure, Pretrain, Work
 from repro.suite.work import build_plan
 
 __all__ = ["Bill", "add_plan_options", "bill_of", "format_plan", "plan_costs"]
@@ -75,7 +76,7 @@ class Bill:
     @property
     def trained(self) -> int:
         """Images that networks are trained on."""
-        return sum(n for work, n in self.units.items() if work.on_device and not isinstance(work, Infer))
+        return self.total(Pretrain, FineTune)
 
 
 class _Data:
@@ -244,9 +245,7 @@ class _Hours:
         if rate is None:
             return None
         seconds = rate.seconds
-        if work.on_device and self.tflops is not None:
-            if rate.flops is None:
-                return None
+        if rate.flops is not None and self.tflops is not None:
             seconds = rate.flops / (self.tflops * 1e12)
         return count * seconds / _SECONDS_PER_HOUR
 
@@ -284,7 +283,7 @@ def _notes(device: str, options: argparse.Namespace, datasets: Mapping[str, Data
     if hours.tflops is not None:
         lines.append(
             f"Network hours are CALCULATED from --tflops {hours.tflops:g}, not measured: operations of convolutions "
-            "and matrix products over that rate."
+            "and matrix products over that rate; images are read as was measured here."
         )
     else:
         lines.append(f"Network hours: measured on one {device_label(device)}.")

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,29 +19,17 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from repro.data.clips import Clip
 from repro.data.feature_files import write_features
-from repro.data.inputs import read_inputs, write_shard
-from repro.data.schema import VideoRecord
+from repro.data.inputs import read_inputs
 from repro.files import write_atomically
 from repro.learning.finetune import FineTuning, fine_tune
-from repro.learning.pretext import PretextPool, train_pretext
-from repro.suite.costs import Encoding, Example, Features, FineTune, Infer, Pretrain, Work
+from repro.learning.pretext import train_pretext
 from repro.suite.engine import available_cores, limit_threads
-from repro.suite.expected_data import ExpectedRecord
 from repro.suite.provenance import environment
-from repro.suite.store import hash_of
+from repro.suite.samples import Samples
+from repro.suite.units import Encoding, Features, FineTune, Infer, Pretrain, Read, Work
 
 __all__ = ["Rate", "Stopwatch", "device_label", "rates_file", "read_rates", "write_rates"]
-
-_FRAMES = 138
-"""Frames of the video that is timed, at least those of one clip."""
-
-_STILLS = 24
-"""Stills that are timed."""
-
-_SUBJECTS = 5
-"""Subjects of the pool that pretext tasks are timed on; two of them are held out."""
 
 _CPU_BATCH = 16
 """Images of an update on the CPU, where time grows with them; fewer would not make two sources of two subjects."""
@@ -123,9 +110,7 @@ class Stopwatch:
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self._folder = tempfile.TemporaryDirectory(prefix="repro-rates-")
-        self._records: dict[str, VideoRecord] = {}
-        self._shards: dict[str, tuple[Path, float, int]] = {}
+        self._samples = Samples()
         limit_threads()
 
     def __enter__(self) -> Stopwatch:
@@ -137,7 +122,7 @@ class Stopwatch:
 
     def __exit__(self, *exception: object) -> None:
         """Remove what was encoded."""
-        self._folder.cleanup()
+        self._samples.close()
 
     def measure(self, work: Work) -> Rate | None:
         """Measure a rate; None where there is no way to but to do all of the work."""
@@ -147,9 +132,11 @@ class Stopwatch:
             return self._infer(work)
         if isinstance(work, Pretrain):
             return self._pretrain(work)
+        if isinstance(work, Read):
+            return self._read(work)
         if isinstance(work, Encoding):
-            _, seconds, frames = self._shard(work.example)
-            return Rate(work.label, work.unit, seconds / frames, self._told(work.example, frames))
+            _, seconds, frames = self._samples.shard(work.example)
+            return Rate(work.label, work.unit, seconds / frames, self._samples.told(work.example, frames))
         return self._features(work) if isinstance(work, Features) else None
 
     def _batch(self, usual: int) -> int:
@@ -198,7 +185,7 @@ class Stopwatch:
         batch = self._batch(work.schedule.batch_size)
         epochs = work.schedule.epochs if hasattr(work.task, "first_stage_epochs") else 1
         schedule = replace(work.schedule, batch_size=batch, epochs=epochs)
-        pool = self._pool(work.example)
+        pool = self._samples.pool(work.example, work.stored)
 
         def train(report: Callable[[float, str], None]) -> None:
             train_pretext(
@@ -215,10 +202,21 @@ class Stopwatch:
         seconds, flops = statistics.mean(ticks.steps[1::2]), statistics.mean(counted.steps[1::2])
         return Rate(work.label, work.unit, seconds / batch, told, flops / batch)
 
+    def _read(self, work: Read) -> Rate:
+        images = read_inputs([self._samples.shard(work.example)[0]]).images
+        count = images.shape[0] * (images.shape[1] if images.ndim == 5 else 1)
+        taken = []
+        for _ in range(_UPDATES):
+            begin = time.perf_counter()
+            images[:]
+            taken.append(time.perf_counter() - begin)
+        told = f"median of {_UPDATES - 1} readings of {count}, on one core"
+        return Rate(work.label, work.unit, statistics.median(taken[1:]) / count, told)
+
     def _features(self, work: Features) -> Rate:
-        record, items = self._video(work.example)
+        record, items = self._samples.video(work.example)
         clips = [clip for clip, _ in items]
-        folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+        folder = self._samples.folder()
         wanted = {extractor: folder / f"{i}.safetensors" for i, extractor in enumerate(work.extractors)}
         begin = time.perf_counter()
         write_features([(record, clips)], work.example.spec, wanted, _nothing)
@@ -227,88 +225,12 @@ class Stopwatch:
         if failed:
             raise ValueError(f"{', '.join(failed)} cannot be computed of {record.video}")
         frames = sum(map(len, clips))
-        return Rate(work.label, work.unit, seconds / frames, self._told(work.example, frames))
-
-    def _shard(self, example: Example) -> tuple[Path, float, int]:
-        """Encode an example; return its folder, seconds and frames of clips."""
-        described = [example.dataset, example.spec.describe(), example.material.describe(), len(example.clips)]
-        key = hash_of({"example": described})
-        if key not in self._shards:
-            record, items = self._video(example)
-            folder = Path(self._folder.name) / "shards" / key
-            begin = time.perf_counter()
-            write_shard(folder, [(record, items)], example.spec, example.material)
-            seconds = time.perf_counter() - begin
-            self._shards[key] = folder, seconds, sum(len(clip) for clip, _ in items)
-        return self._shards[key]
-
-    def _video(self, example: Example) -> tuple[VideoRecord, list[tuple[Clip, str]]]:
-        """Return a video that can be decoded, and the clips of the example that lie in it."""
-        record, clips = example.record, list(example.clips)
-        if record.divisible:
-            count = min(_STILLS, record.n_frames)
-            clips = [(replace(clips[0][0], start=i, stop=i + 1), f"{record.video}#{i}") for i in range(count)]
-            expected = not getattr(record, "folder", "")
-        else:
-            expected = isinstance(record, ExpectedRecord)
-        if expected:
-            record = self._simulated(example.dataset)
-        stop = max(_FRAMES, min(clip.stop for clip, _ in clips))
-        fitting = [(clip, source) for clip, source in clips if clip.stop <= min(stop, record.n_frames)]
-        if not fitting:
-            clip, source = clips[0]
-            fitting = [(replace(clip, start=0, stop=min(len(clip), record.n_frames)), source)]
-        return record, fitting
-
-    def _simulated(self, dataset: str) -> VideoRecord:
-        """Simulate one video of a dataset, or stills of two identities, as large as its own."""
-        if dataset not in self._records:
-            from repro.data import open_dataset
-
-            root = Path(self._folder.name) / dataset
-            if dataset == "vggface2":
-                from repro.data.simulator.stills import simulate_stills
-
-                simulate_stills(root, n_identities=2, stills_per_identity=_STILLS)
-            else:
-                from repro.data.simulator import DOMAINS, simulate
-
-                size = _HEIGHTS[dataset]
-                simulate(DOMAINS[dataset], root, n_subjects=1, videos_per_subject=1, frames=_FRAMES, size=size)
-            self._records[dataset] = open_dataset(dataset, root).records[0]
-        return self._records[dataset]
-
-    def _pool(self, example: Example) -> PretextPool:
-        """Repeat an example for some subjects, with two sources of each where it has one."""
-        inputs = read_inputs([self._shard(example)[0]])
-        images = inputs.images[:]
-        copies = 2 * _SUBJECTS
-        names = np.repeat(np.arange(copies), len(images))
-
-        def named(values: Sequence[str], group: int) -> np.ndarray:
-            return np.array([f"{n // group}/{v}" for n, v in zip(names, list(values) * copies, strict=True)])
-
-        return PretextPool(
-            images.repeat(copies, *([1] * (images.ndim - 1))),
-            named(inputs.sources, 1),
-            named([clip.video for clip in inputs.clips], 1),
-            named([""] * len(images), 2),
-            {name: view[:].repeat(copies, 1, 1, 1) for name, view in inputs.views.items()},
-            {name: np.concatenate([values] * copies) for name, values in inputs.numbers.items()},
-        )
-
-    def _told(self, example: Example, frames: int) -> str:
-        origin = "simulated" if example.dataset in self._records else "given"
-        return f"{frames} frames of clips of one video, {origin}"
+        return Rate(work.label, work.unit, seconds / frames, self._samples.told(work.example, frames))
 
     def _now(self) -> float:
         if self.device != "cpu":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
-
-
-_HEIGHTS = {"unbc": 240, "biovid": 1038}
-"""Pixels of the real datasets' frames."""
 
 
 class _Ticks:

@@ -16,8 +16,8 @@ from repro.suite.spec import Clips, PretextRun, Scale, Simulated, Tuning
 __all__ = ["SCALES"]
 
 _TRACKED = (("landmark_error", 0.01),)
-"""Simulated landmarks are as far from the truth as a tracker's, in distances between the eyes: exact ones would tell more
-than anyone sees."""
+"""Simulated landmarks are as far from the truth as a tracker's, in distances between the eyes: exact ones would tell
+more than anyone sees."""
 
 _FEW_FOLDS = {"leave_one_subject_out": "grouped_k_fold"}
 
@@ -97,11 +97,11 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             "smoke",
             simulated={
                 "unbc": Simulated(10, 2, 48, 130, changes=_TRACKED),
-                "biovid": Simulated(4, 5, 48, 60, changes=_TRACKED),
+                "biovid": Simulated(8, 5, 48, 60, changes=_TRACKED),
                 "vggface2": Simulated(6, 6, 48),
             },
             clips={"unbc": Clips(45, 45, 20, 10, 4), "biovid": Clips(None, 1, 20, 10, 4)},
-            input=InputSpec(size=32, segment_length=10, frames=2, flow="dis"),
+            input=InputSpec(size=32, segment_length=10, frames=2, flow="dis", volume=4),
             n_folds=2,
             pretext=PretextRun(Schedule(1, 16, 0.03, "cosine", clip_norm=1.0), 2, 2, _SMOKE),
             fine_tuning=FineTuning(
@@ -119,12 +119,14 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
                 "vggface2": Simulated(48, 24, 96),
             },
             clips={"unbc": Clips(60, 30, 40, 10), "biovid": Clips(None, 1, 40, 14)},
-            input=InputSpec(size=64, frames=5, flow="dis"),
+            input=InputSpec(size=64, frames=5, flow="dis", volume=8),
             n_folds=3,
             pretext=PretextRun(Schedule(9, 64, 0.03, "cosine", clip_norm=1.0), 20, 2, _QUICK),
             fine_tuning=FineTuning(_SMALL, Schedule(10, 16, 0.02, "cosine"), min_updates=100),
             note="ResNet-18 of quarter width on 64-pixel images, from scratch, warm-up and cosine schedule",
             supervised=_SUPERVISED_QUICK,
+            training={"table3": FineTuning(_SMALL, Schedule(10, 8, 0.1, "cosine", clip_norm=1.0), _MILD)},
+            widths={"vgg16": 0.125},
             protocols=_FEW_FOLDS,
         ),
         "paper": Scale(

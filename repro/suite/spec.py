@@ -401,8 +401,9 @@ class Scale:
     """Everything that differs between a quick look and the paper's protocol.
 
     Hyper-parameters of supervised systems that differ from their defaults, which are those of their papers, stand in
-    ``supervised`` under the systems' names. ``protocols`` has those that take the place of a table's, such as a few
-    folds of subjects for leaving out one at a time.
+    ``supervised`` under the systems' names. ``training`` has how networks are trained for a table, under its name,
+    where that is not the usual way, and ``widths`` those of single architectures. ``protocols`` has those that take
+    the place of a table's, such as a few folds of subjects for leaving out one at a time.
     """
 
     name: str
@@ -414,4 +415,6 @@ class Scale:
     fine_tuning: FineTuning
     note: str
     supervised: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    training: Mapping[str, FineTuning] = field(default_factory=dict)
+    widths: Mapping[str, float] = field(default_factory=dict)
     protocols: Mapping[str, str] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -102,7 +102,14 @@ class Plan:
         for (row, place), reason in reversed(without.items()):
             everywhere = all(without.get((row, other)) == reason for other in places[row])
             found[row if everywhere else f"{row} on {self.told(row, place)}"] = reason
-        return found | {f"{row}, {column}": one.reason for (row, column), one in self.measured.items() if one.reason}
+        of_columns: dict[tuple[str, str], list[str]] = {}
+        for (row, column), one in self.measured.items():
+            if one.reason:
+                of_columns.setdefault((column, one.reason), []).append(row)
+        for (column, reason), rows in of_columns.items():
+            many = f"{column} of {len(rows)} rows without a value"
+            found[f"{rows[0]}, {column}" if len(rows) == 1 else many] = reason
+        return found
 
     @cached_property
     def _places(self) -> dict[str, dict[Place, None]]:
@@ -254,9 +261,11 @@ class _Planner:
 
     def _settings(self, row: Row, spec: InputSpec) -> FineTuning:
         """Return how a row's network is trained; that of frames as a volume is the same one in 3D."""
-        settings = replace(self.scale.fine_tuning, **dict(row.training))
-        dims = {"dims": 3} if spec.kind == "Video" else {}
-        return replace(settings, backbone=replace(settings.backbone, **{**dict(row.network), **dims}))
+        usual = self.scale.training.get(self.table.name, self.scale.fine_tuning)
+        settings = replace(usual, **dict(row.training))
+        backbone = replace(settings.backbone, **dict(row.network))
+        width = self.scale.widths.get(backbone.name, backbone.width)
+        return replace(settings, backbone=replace(backbone, width=width, dims=3 if spec.is_volume else 2))
 
     def _planned(self, row: Row, place: Place, corpus: Corpus, split: Split, repetition: int) -> Cell:
         at = (row.label, place, split.fold, repetition)
@@ -337,9 +346,11 @@ class _Planner:
         settings = self._settings(row, spec)
         shards = self._shards(corpus, spec)
         requires = [f"input-{key}" for key in shards]
-        described = {"fine_tuning": asdict(settings), "shuffled": row.shuffled}
+        described = {"fine_tuning": settings.describe(), "shuffled": row.shuffled}
         described |= {"probed": True} if row.probed else {}
         pretext = None
+        if row.pretext and spec.is_volume:
+            raise NotApplicable("pretext tasks train 2D networks")
         if row.pretext:
             train_subjects = sorted(set(corpus.subjects[split.train]))
             pretext = self._pretext(row, corpus, spec, settings, train_subjects, repetition)
@@ -391,7 +402,7 @@ class _Planner:
                 "videos": videos,
                 "levels": COMMON_LEVELS_VERSION,
             },
-            "fine_tuning": asdict(settings),
+            "fine_tuning": settings.describe(),
         }
         requires = dict.fromkeys(f"input-{key}" for keys in (*shards.values(), own_shards) for key in keys)
         images = max(settings.schedule.epochs * seen, settings.min_updates * settings.schedule.batch_size)

@@ -11,11 +11,13 @@ from repro.learning import finetune
 from repro.learning.finetune import FineTuning
 from repro.learning.pretext import BackboneSpec
 from repro.learning.schedule import Schedule
+from repro.suite import tasks
 from repro.suite.corpus import Corpus
-from repro.suite.costs import Encoding, Features, FineTune, Fit, Infer, Ledger, Pretrain
+from repro.suite.costs import Ledger
 from repro.suite.scales import SCALES
 from repro.suite.spec import OWN, Column, Row, Table
 from repro.suite.store import Store
+from repro.suite.units import Encoding, Features, FineTune, Fit, Infer, Pretrain, Read
 from repro.suite.work import build_plan
 
 SCALE = SCALES["smoke"]
@@ -81,6 +83,22 @@ def test_frames_of_all_clips_are_encoded_once():
     assert not again and not steps
     shuffled, _, *_ = counted(row(shuffled=True), ledger=ledger, data=data)
     assert not of(shuffled, Encoding) and of(shuffled, FineTune)
+
+
+def test_each_cell_reads_the_images_of_all_its_clips():
+    units, *_, data = counted(row(input="RGB"))
+    assert sum(of(units, Read).values()) == SCALE.n_folds * len(data.labelled) * SCALE.input.frames
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_pool_that_is_too_large_to_hold_is_read_as_it_is_drawn(monkeypatch, held):
+    without = sum(of(counted(row())[0], Read).values())
+    if not held:
+        monkeypatch.setattr(tasks, "IN_MEMORY", 1000)
+    units, *_ = counted(row("jigsaw", pretext=(OWN,)))
+    (work,) = of(units, Pretrain)
+    assert work.stored != held and ("from disk" in work.label) != held
+    assert (sum(of(units, Read).values()) > without) == held
 
 
 def test_a_pretext_is_fed_its_updates():

@@ -7,10 +7,10 @@ import pytest
 
 from repro.suite import planning
 from repro.suite.command import COMPLETE, USAGE, add_options
-from repro.suite.costs import Encoding, FineTune, Fit, Pretrain
 from repro.suite.planning import Bill, add_plan_options, format_plan, plan_costs
 from repro.suite.rates import Rate, rates_file, write_rates
 from repro.suite.spec import Column, Row, Table
+from repro.suite.units import Encoding, FineTune, Fit, Pretrain
 
 
 def options(tmp_path, *arguments):
@@ -21,7 +21,7 @@ def options(tmp_path, *arguments):
 
 
 TRAINING = FineTune("training", "resnet50 2D, 224 px", None, None)
-OTHER = Pretrain("other", "siamese", None, None, None, None)
+OTHER = Pretrain("other", "siamese", None, None, None, None, False)
 FRAMES = Encoding("frames", "SSD(RGB) of unbc", None)
 FITS = Fit("fits", "rvr")
 BILLS = [

@@ -1,7 +1,7 @@
 """Rates: the suite's own functions are timed, on given or simulated videos, and kept with their circumstances."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -16,9 +16,10 @@ from repro.learning.finetune import FineTuning
 from repro.learning.pretext import BackboneSpec
 from repro.learning.schedule import Schedule
 from repro.siamese.pretext import SiamesePretext
-from repro.suite.costs import Encoding, Example, FineTune, Fit, Infer, Pretrain
+from repro.suite import samples
 from repro.suite.expected_data import ExpectedRecord
 from repro.suite.rates import Rate, Stopwatch, rates_file, read_rates, write_rates
+from repro.suite.units import Encoding, Example, FineTune, Fit, Infer, Pretrain, Read
 
 SMALL = BackboneSpec("resnet18", width=0.125)
 SPEC = InputSpec("RGB", size=32, alignment="none", flow="dis")
@@ -67,10 +68,11 @@ def test_volumes_are_timed_as_a_whole(stopwatch):
     assert stopwatch.measure(FineTune("c", "label", settings, spec)).flops > 0
 
 
+@pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.parametrize("task", [SiamesePretext(dimensions=16), Geometry(first_stage_epochs=1, flow="dis", width=16)])
-def test_pretext_tasks_are_timed_on_what_they_look_at(stopwatch, task):
+def test_pretext_tasks_are_timed_on_what_they_look_at(stopwatch, task, stored):
     shown = example(material=task.material(), clip=40)
-    rate = stopwatch.measure(Pretrain("d", "label", shown, task, SMALL, Schedule(2, 16)))
+    rate = stopwatch.measure(Pretrain("d", "label", shown, task, SMALL, Schedule(2, 16), stored))
     assert rate.seconds > 0 and rate.flops > 0
     assert rate.conditions == f"mean of {2 if task.name == 'geometry' else 1} updates of 16"
 
@@ -81,10 +83,18 @@ def test_a_given_video_is_encoded_as_it_is(stopwatch):
     assert rate.conditions == f"{7 * 60} frames of clips of one video, given"
 
 
-def test_a_video_that_is_not_there_is_simulated():
+def test_a_video_that_is_not_there_is_simulated(monkeypatch):
+    monkeypatch.setattr(samples, "_HEIGHTS", {"unbc": 48})
+    monkeypatch.setattr(samples, "_FRAMES", 60)
     with Stopwatch("cpu") as stopwatch:
         rate = stopwatch.measure(Encoding("e", "label", example(record_type=ExpectedRecord)))
     assert rate.seconds > 0 and rate.conditions.endswith("simulated")
+
+
+def test_images_are_read_back_from_disk(stopwatch):
+    rate = stopwatch.measure(Read("r", "label", example(replace(SPEC, frames=3))))
+    assert rate.seconds > 0 and rate.flops is None
+    assert rate.conditions == "median of 3 readings of 21, on one core"
 
 
 def test_fits_are_not_timed(stopwatch):
@@ -94,9 +104,9 @@ def test_fits_are_not_timed(stopwatch):
 def test_rates_are_kept_with_their_circumstances(tmp_path):
     file = rates_file(tmp_path, "cpu")
     assert read_rates(file) == {}
-    rates = {"key": Rate("label", "images", 0.25, "conditions", 1e9)}
-    write_rates(file, rates, "cpu")
-    assert read_rates(file) == rates
+    known = {"key": Rate("label", "images", 0.25, "conditions", 1e9)}
+    write_rates(file, known, "cpu")
+    assert read_rates(file) == known
     kept = json.loads(file.read_text())
     assert kept["device"].startswith("core of ") and kept["environment"]["versions"]["torch"]
 
