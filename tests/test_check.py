@@ -110,7 +110,7 @@ def test_columns_of_simulated_counts_are_called_so(place, capsys):
     assert [line.split() for line in lines[heading + 1 : heading + 4]] == [
         ["simulated", "real"],
         ["smoke", "published"],
-        ["subjects", "4", "87"],
+        ["subjects", "8", "87"],
     ]
     assert ["PA4", "20.000", "%", "20.000", "%"] in [line.split() for line in lines], "levels are shares"
     assert {row["scale"] for row in counts(place, "biovid")} == {"smoke"}

@@ -76,7 +76,7 @@ def test_simulated_data_is_counted_and_called_so(tmp_path, capsys):
         "Frames",
     ]  # fmt: skip
     assert unbc[:6] == ["UNBC-McMaster", "10", "25", "20", "200", "Shoulder Pain"] and unbc[7] == "16"
-    assert biovid[:9] == ["BioVid (Part A)", "4", "87", "20", "8,700", "Induced Heat", "5", "5", "1,200"]
+    assert biovid[:9] == ["BioVid (Part A)", "8", "87", "40", "8,700", "Induced Heat", "5", "5", "2,400"]
     assert biovid[9:] == ["80.0", "0"]
     assert "SIMULATED data: only the paper's numbers count the real datasets." in printed
     assert printed.count("simulated, scale 'smoke': planned, not on disk") == 2
@@ -98,7 +98,7 @@ def test_latex_has_a_macro_for_each_number(tmp_path):
     text = (tmp_path / "tables/simulated/table1.tex").read_text()
     macros = re.findall(r"^\\newcommand\{\\([A-Za-z]+)\}\{(.*)\}$", text, re.M)
     assert len({name for name, _ in macros}) == len(macros) == 2 * len(QUANTITIES)
-    assert dict(macros)["TableOneBioVidPartAFrames"] == "1,200"
+    assert dict(macros)["TableOneBioVidPartAFrames"] == "2,400"
     assert all(text.count(rf"\{name}{{}}") == 1 for name, _ in macros) and r"\toprule" in text
     (columns,) = re.findall(r"\\begin\{tabular\}\{(\w+)\}", text)
     body = [line for line in text.splitlines() if line.endswith(r"\\")]

@@ -39,7 +39,12 @@ _UNTIMED = (Fit, Measure)
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``plan`` beside those of all commands."""
     parser.add_argument(
-        "--measure", action="store_true", help="time each kind of work on this machine, a few units of it; minutes"
+        "--measure",
+        choices=("missing", "all"),
+        nargs="?",
+        const="missing",
+        help="time each kind of work on this machine, a few units of it: those not timed before (default), or all, "
+        "such as when data is given that was simulated then; minutes",
     )
     parser.add_argument(
         "--tflops",
@@ -130,7 +135,7 @@ def plan_costs(options: argparse.Namespace, tables: Iterable[Any]) -> int:
         file = rates_file(options.store, device)
         rates = read_rates(file)
         if options.measure:
-            rates = _measured(bills, rates, file, device, quiet=options.quiet)
+            rates = _measured(bills, rates, file, device, again=options.measure == "all", quiet=options.quiet)
     except ValueError as error:
         sys.stderr.write(f"plan: {error}\n")
         return USAGE
@@ -169,11 +174,12 @@ def bill_of(
 
 
 def _measured(
-    bills: Sequence[Bill], rates: Mapping[str, Rate], file: Path, device: str, *, quiet: bool
+    bills: Sequence[Bill], rates: Mapping[str, Rate], file: Path, device: str, *, again: bool, quiet: bool
 ) -> dict[str, Rate]:
     """Measure what the bills ask for; each rate is kept as soon as it is known."""
     kept = dict(rates)
-    wanted = [work for work in dict.fromkeys(w for bill in bills for w in bill.units) if not isinstance(work, _UNTIMED)]
+    works = dict.fromkeys(work for bill in bills for work in bill.units if not isinstance(work, _UNTIMED))
+    wanted = [work for work in works if again or work.key not in kept]
     with Stopwatch(device) as stopwatch:
         for number, work in enumerate(wanted, 1):
             if not quiet:

@@ -113,6 +113,29 @@ def test_measured_rates_are_kept_and_used(tmp_path, capsys, monkeypatch):
     assert "| at least " in measured.out
 
 
+@pytest.mark.parametrize(("how", "times"), [("missing", 0), ("all", 3)])
+def test_what_was_measured_before_is_measured_again_only_if_asked(tmp_path, capsys, monkeypatch, how, times):
+    asked = []
+
+    class Clock:
+        def __init__(self, device):
+            asked.clear()
+
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda self, *_: None  # noqa: E731
+
+        def measure(self, work):
+            asked.append(work.kind)
+            return Rate(work.label, work.unit, 1.0, "once")
+
+    monkeypatch.setattr(planning, "Stopwatch", Clock)
+    one = table("one", Row("probed", ("",), "unbc", "scratch", probed=True))
+    plan_costs(options(tmp_path, "--scale", "smoke", "--measure"), [one])
+    assert sorted(asked) == ["encoding", "inference", "reading"]
+    plan_costs(options(tmp_path, "--scale", "smoke", "--measure", how), [one])
+    assert len(asked) == times
+
+
 @pytest.mark.parametrize("value", ["0", "-3", "nan"])
 def test_tflops_that_mean_nothing_are_refused(tmp_path, capsys, value):
     assert plan_costs(options(tmp_path, "--tflops", value), []) == USAGE
