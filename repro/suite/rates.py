@@ -139,12 +139,13 @@ class Stopwatch:
             return Rate(work.label, work.unit, seconds / frames, self._samples.told(work.example, frames))
         return self._features(work) if isinstance(work, Features) else None
 
-    def _batch(self, usual: int) -> int:
-        return min(usual, _CPU_BATCH) if self.device == "cpu" else usual
+    def _batch(self, usual: int, frames: int = 1) -> int:
+        """Return how many images, or volumes of so many frames, are timed at once."""
+        return min(usual, max(2, _CPU_BATCH // frames)) if self.device == "cpu" else usual
 
     def _fine_tune(self, work: FineTune) -> Rate:
-        batch = self._batch(work.settings.schedule.batch_size)
         spec = work.spec
+        batch = self._batch(work.settings.schedule.batch_size, spec.volume if spec.is_volume else 1)
         shape = (spec.volume,) if spec.is_volume else ()
 
         def train(updates: int, report: Callable[[float, str], None]) -> None:
@@ -166,7 +167,8 @@ class Stopwatch:
 
     @torch.no_grad()
     def _infer(self, work: Infer) -> Rate:
-        spec, batch = work.spec, self._batch(256)
+        spec = work.spec
+        batch = self._batch(256, spec.volume if spec.is_volume else 1)
         network = work.backbone.build(_seeded()).eval().to(self.device)
         shape = (3, spec.volume, spec.size, spec.size) if spec.is_volume else (3, spec.size, spec.size)
         images = torch.zeros((batch, *shape), device=self.device)
