@@ -152,7 +152,8 @@ class Ledger:
             "stills": example.record.divisible,
             "stored": stored,
         }
-        shown = "stills" if example.record.divisible else spec.kind
+        views = f" by {spec.images_per_clip} images" if spec.images_per_clip > 1 else ""
+        shown = "stills" if example.record.divisible else f"clips{views}"
         name = pretext.name + _changes(asdict(pretext), asdict(type(pretext)()))
         label = f"{name} of {shown}{', from disk' if stored else ''}, {_network(backbone, spec)}"
         images = schedule.epochs * given["steps_per_epoch"] * schedule.batch_size
