@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -25,11 +26,14 @@ __all__ = ["Samples"]
 _FRAMES = 138
 """Frames of the video that is timed, at least those of one clip."""
 
-_STILLS = 24
+_STILLS = 12
 """Stills that are timed."""
 
 _SUBJECTS = 5
 """Subjects of the pool that pretext tasks are timed on; two of them are held out."""
+
+_POOL = 100
+"""Clips of the pool at least: some are held out, and as many clusters as a task has need as many others."""
 
 _HEIGHTS = {"unbc": 240, "biovid": 1038}
 """Pixels of the real datasets' frames."""
@@ -103,7 +107,7 @@ class Samples:
     def pool(self, example: Example, stored: bool) -> PretextPool:
         """Repeat an example for some subjects, with two sources of each where it has one."""
         inputs = read_inputs([self.shard(example)[0]])
-        copies = 2 * _SUBJECTS
+        copies = 2 * max(_SUBJECTS, math.ceil(_POOL / 2 / len(inputs.clips)))
         names = np.repeat(np.arange(copies), len(inputs.clips))
 
         def repeated(images: StoredImages) -> Tensor | StoredImages:

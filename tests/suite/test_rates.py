@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from baselines.selfsup.deepcluster import DeepCluster
 from baselines.selfsup.geometry import Geometry
 from repro.data.clips import Clip
 from repro.data.encoding import InputSpec
@@ -70,7 +71,10 @@ def test_volumes_are_timed_as_a_whole(stopwatch):
 
 
 @pytest.mark.parametrize("stored", [False, True])
-@pytest.mark.parametrize("task", [SiamesePretext(dimensions=16), Geometry(first_stage_epochs=1, flow="dis", width=16)])
+@pytest.mark.parametrize(
+    "task",
+    [SiamesePretext(dimensions=16), Geometry(first_stage_epochs=1, flow="dis", width=16), DeepCluster(dimensions=8)],
+)
 def test_pretext_tasks_are_timed_on_what_they_look_at(stopwatch, task, stored):
     shown = example(material=task.material(), clip=40)
     rate = stopwatch.measure(Pretrain("d", "label", shown, task, SMALL, Schedule(2, 16), stored))
