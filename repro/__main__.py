@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
 
+from repro.suite.bills import add_plan_options
 from repro.suite.checking import HELP, add_check_options, check
 from repro.suite.command import COMPLETE, INTERRUPTED, add_options, run
-from repro.suite.planning import add_plan_options
 from repro.suite.session import Session
 
 __all__ = ["EXPERIMENTS", "main"]
@@ -67,7 +67,7 @@ def _all(options: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     if options.scale == "paper" or options.measure:
-        from repro.suite.planning import plan_costs
+        from repro.suite.bills import plan_costs
 
         return plan_costs(options, [experiment.TABLE for experiment in _experiments()])
     options.mode = "plan"

@@ -14,6 +14,7 @@ from repro.files import check_writable
 from repro.suite.corpus import Corpus
 from repro.suite.emit import emit, to_markdown
 from repro.suite.engine import Failure, available_cores
+from repro.suite.plan import Plan
 from repro.suite.progress import Progress
 from repro.suite.provenance import provenance
 from repro.suite.scales import SCALES
@@ -22,7 +23,7 @@ from repro.suite.spec import DATASET_LABELS, STILLS_LABELS, Population, Scale, T
 from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import Store
 from repro.suite.tabulate import judge, tabulate
-from repro.suite.work import Plan, build_plan, expected_cells
+from repro.suite.work import build_plan, expected_cells
 
 __all__ = [
     "COMPLETE",

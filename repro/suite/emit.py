@@ -80,7 +80,7 @@ def _notes(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
     notes.append(
         f"{main.n_subjects.max()} subjects in {main.n_folds.max()} folds, {seeds or 'no'} repetitions of a row."
     )
-    if scale.protocols.get(table.protocol, table.protocol) != table.protocol:
+    if scale.protocol_of(table) != table.protocol:
         notes.append(
             f"The paper leaves out one subject at a time; scale '{scale.name}' leaves out groups of them, unless "
             "--protocol leave_one_subject_out is given."

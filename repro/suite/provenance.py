@@ -19,10 +19,10 @@ from repro.data.feature_files import read_feature_notes
 from repro.suite.corpus import Corpus
 from repro.suite.encoding import faces_found
 from repro.suite.engine import available_cores
+from repro.suite.plan import Plan
 from repro.suite.spec import Scale, Table
 from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import DamagedEntry, Store
-from repro.suite.work import Plan
 
 __all__ = ["circumstances", "environment", "provenance"]
 
@@ -59,7 +59,7 @@ def provenance(
             "input": scale.input.describe(),
             "clips": {name: asdict(clips) for name, clips in scale.clips.items()},
             "folds": scale.n_folds,
-            "protocol": scale.protocols.get(table.protocol, table.protocol),
+            "protocol": scale.protocol_of(table),
             "pretext": {
                 "schedule": asdict(scale.pretext.schedule),
                 "steps_per_epoch": scale.pretext.steps_per_epoch,

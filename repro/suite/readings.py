@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from repro.learning.metrics import MetricOptions, with_decoding
 from repro.learning.predictions import Predictions
 from repro.learning.statistics import Estimate, SubjectValues, by_unit, per_subject, subject_mean
+from repro.suite.plan import Cell, Plan
 from repro.suite.spec import Column, Place, Row, Table
 from repro.suite.store import CellPredictions, DamagedEntry, Store
-from repro.suite.work import MEASURED, Cell, Plan
+from repro.suite.work import MEASURED
 
 __all__ = ["PAIN", "Readings", "metric_of"]
 

@@ -418,3 +418,7 @@ class Scale:
     training: Mapping[str, FineTuning] = field(default_factory=dict)
     widths: Mapping[str, float] = field(default_factory=dict)
     protocols: Mapping[str, str] = field(default_factory=dict)
+
+    def protocol_of(self, table: Table) -> str:
+        """Return how a table's clips are divided into folds at this scale."""
+        return self.protocols.get(table.protocol, table.protocol)

@@ -12,12 +12,13 @@ import numpy as np
 from repro.learning.predictions import Predictions
 from repro.learning.statistics import Estimate, paired_test, per_subject, pooled, subject_mean
 from repro.suite.display import METRICS
+from repro.suite.plan import Plan
 from repro.suite.pretext_accuracy import PRETEXT_METRICS, pretext_estimate
 from repro.suite.published import published_value
 from repro.suite.readings import Readings, metric_of
 from repro.suite.spec import Column, Row, Scale, Table
 from repro.suite.store import CellPredictions, Store
-from repro.suite.work import MEASURED, Plan
+from repro.suite.work import MEASURED
 
 if TYPE_CHECKING:
     import pandas as pd

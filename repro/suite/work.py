@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from baselines import METHODS
 from repro.data.encoding import InputSpec
-from repro.data.schema import Exclusion
 from repro.learning.common_levels import COMMON_LEVELS_VERSION
 from repro.learning.finetune import FineTuning
 from repro.learning.protocols import Split, few_labels
@@ -20,14 +18,15 @@ from repro.suite.corpus import Corpus, NotApplicable, NotPossible
 from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Task
 from repro.suite.measured import Planner, Setting
+from repro.suite.plan import Cell, Measured, Plan
 from repro.suite.pretraining import plan_pretext
 from repro.suite.runtime import plan_runtime, plan_training_overhead
-from repro.suite.spec import DATASET_LABELS, STILLS_LABELS, Column, Place, Population, Row, Scale, Share, Table
+from repro.suite.spec import STILLS_LABELS, Column, Place, Population, Row, Scale, Share, Table
 from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import Store, hash_of
 from repro.suite.supervised import FeatureTasks, check_applicable
 
-__all__ = ["MEASURED", "Cell", "Measured", "Plan", "build_plan", "expected_cells"]
+__all__ = ["MEASURED", "build_plan", "expected_cells"]
 
 _VERSION = 1
 """Of the work between data and predictions; raised when the same description would give other numbers."""
@@ -42,124 +41,6 @@ MEASURED: Mapping[str, Planner] = {
     "image_correlation": plan_agreement,
 }
 """Metrics that are not computed from predictions, and what plans their measurement."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One stored prediction: a row's method at one place, one fold, one repetition.
-
-    ``reason`` tells why it cannot be computed on this data; the key is then empty. If it is not ``applicable``, nothing
-    is missing for that.
-    """
-
-    row: str
-    place: Place
-    fold: int
-    repetition: int
-    key: str
-    reason: str = ""
-    applicable: bool = True
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What is measured where a row meets a column: the key and name of a stored series, or why there is none."""
-
-    key: str
-    series: str
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The cells of a table, the tasks that fill them, and what is left to do.
-
-    Networks of pretext tasks stand in ``artifacts`` under the rows' labels, measurements under those of row and column.
-    """
-
-    cells: tuple[Cell, ...]
-    tasks: tuple[Task, ...]
-    excluded: Mapping[str, list[Exclusion]]
-    artifacts: Mapping[str, tuple[str, ...]]
-    measured: Mapping[tuple[str, str], Measured] = field(default_factory=dict)
-
-    @property
-    def keys(self) -> list[str]:
-        """Keys of the cells that can be computed, each once."""
-        return list(dict.fromkeys(cell.key for cell in self.cells if cell.key))
-
-    @property
-    def measurements(self) -> list[str]:
-        """Keys of the measurements that can be made, each once."""
-        return list(dict.fromkeys(one.key for one in self.measured.values() if one.key))
-
-    @property
-    def reasons(self) -> dict[str, str]:
-        """Why cells cannot be computed, for each row, or row and place, for which that is so."""
-        places = self._places
-        without = {(cell.row, cell.place): cell.reason for cell in reversed(self.cells) if cell.reason}
-        found: dict[str, str] = {}
-        for (row, place), reason in reversed(without.items()):
-            everywhere = all(without.get((row, other)) == reason for other in places[row])
-            found[row if everywhere else f"{row} on {self.told(row, place)}"] = reason
-        of_columns: dict[tuple[str, str], list[str]] = {}
-        for (row, column), one in self.measured.items():
-            if one.reason:
-                of_columns.setdefault((column, one.reason), []).append(row)
-        for (column, reason), rows in of_columns.items():
-            many = f"{column} of {len(rows)} rows without a value"
-            found[f"{rows[0]}, {column}" if len(rows) == 1 else many] = reason
-        return found
-
-    @cached_property
-    def _places(self) -> dict[str, dict[Place, None]]:
-        places: dict[str, dict[Place, None]] = {}
-        for cell in self.cells:
-            places.setdefault(cell.row, {})[cell.place] = None
-        return places
-
-    def told(self, row: str, place: Place) -> str:
-        """Name a place by what sets it apart from the others of its row."""
-        others = self._places[row]
-        if len({other.population for other in others}) == 1:
-            return place.input
-        dataset = DATASET_LABELS[place.population.dataset]
-        return dataset if len({other.input for other in others}) == 1 else f"{place.input} of {dataset}"
-
-    def remaining(self, store: Store, *, shard: tuple[int, int] = (1, 1), always: bool = False) -> list[Task]:
-        """Return the tasks whose files are missing and that a missing cell needs, in an order that can be run.
-
-        Parameters
-        ----------
-        store : Store
-        shard : (int, int)
-            (i, N): only every N-th cell from the i-th (from 1).
-        always : bool
-            Run cells and pretext networks again even if they are there.
-        """
-        by_id = {task.id: task for task in self.tasks}
-        mine = slice(shard[0] - 1, None, shard[1])
-        needed: dict[str, Task] = {}
-        stack = [f"cell-{key}" for key in self.keys[mine] if always or not store.has(key)]
-        stack += [f"measure-{key}" for key in self.measurements[mine] if always or not store.has_measurement(key)]
-        while stack:
-            task = by_id[stack.pop()]
-            again = always and task.kind not in ("input", "features")
-            if task.id not in needed and (again or not _is_done(task, store)):
-                needed[task.id] = task
-                stack.extend(task.requires)
-        return [task for task in self.tasks if task.id in needed]
-
-
-def _is_done(task: Task, store: Store) -> bool:
-    key = task.id.partition("-")[2]
-    if task.kind == "input":
-        return store.input_folder(key).is_dir()
-    if task.kind == "features":
-        return all(store.feature_file(wanted).is_file() for wanted in task.arguments["wanted"])
-    if task.kind == "measure":
-        return store.has_measurement(key)
-    return store.has_artifact(key) if task.kind == "pretext" else store.has(key)
 
 
 class _Filler(NamedTuple):
@@ -214,7 +95,7 @@ class _Planner:
         self, table: Table, scale: Scale, corpora: Mapping[str, Corpus | StillCorpus], store: str, device: str
     ) -> None:
         self.table, self.scale, self.corpora, self.store, self.device = table, scale, corpora, store, device
-        self.protocol = scale.protocols.get(table.protocol, table.protocol)
+        self.protocol = scale.protocol_of(table)
         self.inputs: dict[str, Task] = {}
         self.features = FeatureTasks(store)
         self.pretexts: dict[str, Task] = {}

@@ -30,13 +30,13 @@ from repro.suite.claims_command import run_claims
 from repro.suite.claims_page import lay_out, markdown
 from repro.suite.command import COMPLETE, INCOMPLETE, USAGE, Computed, add_options
 from repro.suite.display import METRICS
+from repro.suite.plan import Cell, Plan
 from repro.suite.render import render
 from repro.suite.report.parsing import parse_table, read_rows
 from repro.suite.scales import SCALES
 from repro.suite.spec import Column, Row, Table
 from repro.suite.store import CellPredictions, Store, hash_of
 from repro.suite.verdicts import COLUMNS, Reading, judge
-from repro.suite.work import Cell, Plan
 
 SUBJECTS = tuple(f"s{number:02d}" for number in range(10))
 ROWS = ("high", "low", "mixed", "absent")

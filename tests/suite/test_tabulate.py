@@ -8,12 +8,12 @@ import pytest
 
 from repro.suite.emit import emit, to_latex, to_markdown
 from repro.suite.figures import share_plot
+from repro.suite.plan import Cell, Plan
 from repro.suite.published import published, published_value
 from repro.suite.scales import SCALES
 from repro.suite.spec import Check, Column, Row, Share, Table
 from repro.suite.store import CellPredictions, Store, hash_of
 from repro.suite.tabulate import COLUMNS, judge, tabulate
-from repro.suite.work import Cell, Plan
 from repro.table4 import TABLE
 
 ROWS = (

@@ -9,10 +9,11 @@ from repro.data.material import Material
 from repro.data.schema import Dataset, VideoRecord
 from repro.suite.corpus import Corpus
 from repro.suite.scales import SCALES
-from repro.suite.spec import Row, Share
+from repro.suite.spec import Column, Row, Share
 from repro.suite.store import CellPredictions, Store
 from repro.suite.work import build_plan, expected_cells
 from repro.table4 import TABLE
+from repro.table5 import TABLE as _TABLE5
 
 SCALE = SCALES["quick"]
 
@@ -34,7 +35,7 @@ def corpora(clips=SCALE.clips, **changes):
     return {name: Corpus(dataset(name, **changes), clips[name], 40) for name in ("unbc", "biovid")}
 
 
-TABLE4 = TABLE.without_simulated_rows()
+TABLE4, TABLE5 = TABLE.without_simulated_rows(), _TABLE5.without_simulated_rows()
 
 
 def plan(table=TABLE4, scale=SCALE, store="store", data=None, device="cpu", repetitions=1):
@@ -236,3 +237,43 @@ def test_parameters_of_a_simulated_domain_do_not_matter_on_given_data():
     rows = [few(domain=(("landmark_error", 0.01),)), few(domain=(("head_motion", 1.0),), simulated_only=True)]
     populations = [p.name for table in rows for p in table.on_given_data().populations if p.dataset == "unbc"]
     assert populations == ["unbc", "unbc head_motion=1"]
+
+
+def test_no_held_out_subject_is_learned_from_across_datasets():
+    made = plan(TABLE5)
+    looked_at = 0
+    for cell in made.cells:
+        arguments = tasks_of(made, "cell")[f"cell-{cell.key}"].arguments
+        if "tested" not in arguments:
+            continue
+        seen = arguments["videos"].get(arguments["target"])
+        if seen is not None:
+            looked_at += 1
+            assert seen and {video.split("/")[0] for video in seen} <= set(arguments["train_subjects"])
+    assert looked_at == 6 * SCALE.n_folds
+
+
+def test_all_of_a_target_is_refused_as_labelled_data():
+    with pytest.raises(ValueError, match="must not see all of unbc"):
+        plan(few(labelled=(Share("biovid"), Share("unbc"))))
+
+
+def test_a_row_and_a_column_tell_the_place_together():
+    columns = (Column("UNBC", "auc_ovr", target="unbc"), Column("BioVid", "auc_ovr", target="biovid"))
+    rows = tuple(Row(kind, (kind,), "", "scratch", input=kind, published=False) for kind in ("RGB", "SSD(RGB)"))
+    made = plan(replace(TABLE4, rows=rows, columns=columns))
+    places = {(cell.row, cell.place.population.dataset, cell.place.input) for cell in made.cells}
+    assert places == {(kind, data, kind) for kind in ("RGB", "SSD(RGB)") for data in ("unbc", "biovid")}
+    assert len(set(made.keys)) == len(made.cells) == 4 * SCALE.n_folds
+
+
+def test_a_pretext_has_no_3d_network():
+    made = plan(few(method="siamese", pretext=(Share("biovid"),), input="Video"))
+    assert not made.keys and not any(cell.applicable for cell in made.cells)
+    assert "2D" in made.reasons["few"]
+
+
+def test_a_scale_may_leave_out_groups_in_place_of_single_subjects():
+    table = replace(few(), protocol="leave_one_subject_out")
+    assert len(plan(table).cells) == SCALE.n_folds
+    assert len(plan(table, scale=replace(SCALE, protocols={})).cells) == 6, "one of each subject"

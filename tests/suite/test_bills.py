@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from repro.suite import planning
+from repro.suite.bills import Bill, add_plan_options, format_plan, plan_costs
 from repro.suite.command import COMPLETE, USAGE, add_options
-from repro.suite.planning import Bill, add_plan_options, format_plan, plan_costs
 from repro.suite.rates import Rate, rates_file, write_rates
 from repro.suite.spec import Column, Row, Table
 from repro.suite.units import Encoding, FineTune, Fit, Pretrain
