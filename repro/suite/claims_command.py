@@ -88,7 +88,7 @@ class _Gathered:
                 "table": part.name,
                 "rows": [row.label for row in computed.table.rows],
                 "columns": [column.label for column in computed.table.columns],
-                "protocol": computed.scale.protocols.get(computed.table.protocol, computed.table.protocol),
+                "protocol": computed.scale.protocol_of(computed.table),
                 "cells": len(computed.plan.cells),
                 "reasons": dict(computed.plan.reasons),
             }
