@@ -107,6 +107,7 @@ def _notes(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
             f"Up to {undefined} of the subjects have no defined value, such as one without any pain, and "
             "are left out of a mean; the CSV counts them."
         )
+    notes += [table.note] if table.note else []
     notes.append(f"Scale '{scale.name}': {scale.note}.")
     missing = frame[frame.cells_done < frame.cells_total]
     if len(missing):

@@ -255,7 +255,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the paper."""
+    """A table of the paper, or one of ours; `note` is a sentence below it on how to read it."""
 
     name: str
     title: str
@@ -266,6 +266,7 @@ class Table:
     protocol: str
     plot: Callable[[pd.DataFrame], Figure] | None = None
     checks: tuple[Check, ...] = ()
+    note: str = ""
 
     def __post_init__(self) -> None:
         """Check that labels are unique: they are the keys of everything emitted."""
