@@ -22,8 +22,8 @@ TABLE = Table(
     ),
     protocol="grouped_k_fold",
     plot=networks_plot,
-    note="All networks start from scratch: where the interval of an AUC holds 50, one has learned nothing that shows, and "
-    "only times can be compared.",
+    note="All networks start from scratch: where the interval of an AUC holds 50, one has learned nothing that shows, "
+    "and only times can be compared.",
 )
 
 if __name__ == "__main__":

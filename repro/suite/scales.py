@@ -123,8 +123,8 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             n_folds=3,
             pretext=PretextRun(Schedule(9, 64, 0.03, "cosine", clip_norm=1.0), 20, 2, _QUICK),
             fine_tuning=FineTuning(_SMALL, Schedule(10, 16, 0.02, "cosine"), min_updates=100),
-            note="networks of quarter width (VGG16: an eighth), ResNet-18 unless a row names another, on 64-pixel images, "
-            "from scratch but for their pretext, warm-up and cosine schedule",
+            note="networks of quarter width (VGG16: an eighth), ResNet-18 unless a row names another, on 64-pixel "
+            "images, from scratch but for their pretext, warm-up and cosine schedule",
             supervised=_SUPERVISED_QUICK,
             training={"table3": FineTuning(_SMALL, Schedule(10, 8, 0.1, "cosine", clip_norm=1.0), _MILD)},
             widths={"vgg16": 0.125},
