@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from repro.suite import planning
+from repro.suite import bills
 from repro.suite.bills import Bill, add_plan_options, format_plan, plan_costs
 from repro.suite.command import COMPLETE, USAGE, add_options
 from repro.suite.rates import Rate, rates_file, write_rates
@@ -103,7 +103,7 @@ def test_measured_rates_are_kept_and_used(tmp_path, capsys, monkeypatch):
                 raise ValueError("too large")
             return Rate(work.label, work.unit, 3.6, "once", 1e9 if work.on_device else None)
 
-    monkeypatch.setattr(planning, "Stopwatch", Clock)
+    monkeypatch.setattr(bills, "Stopwatch", Clock)
     one = table("one", Row("scratch", ("",), "unbc", "scratch"))
     assert plan_costs(options(tmp_path, "--scale", "smoke", "--measure"), [one]) == COMPLETE
     measured = capsys.readouterr()
@@ -128,7 +128,7 @@ def test_what_was_measured_before_is_measured_again_only_if_asked(tmp_path, caps
             asked.append(work.kind)
             return Rate(work.label, work.unit, 1.0, "once")
 
-    monkeypatch.setattr(planning, "Stopwatch", Clock)
+    monkeypatch.setattr(bills, "Stopwatch", Clock)
     one = table("one", Row("probed", ("",), "unbc", "scratch", probed=True))
     plan_costs(options(tmp_path, "--scale", "smoke", "--measure"), [one])
     assert sorted(asked) == ["encoding", "inference", "reading"]
