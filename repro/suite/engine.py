@@ -12,11 +12,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from repro.suite.cluster import connect
 from repro.suite.progress import Progress
 
 __all__ = ["Engine", "Failure", "Task", "available_cores"]
@@ -27,20 +28,6 @@ _ATTEMPTS_AFTER_DEATH = 2
 
 _PATIENCE = 60
 """Seconds without any worker after which a run gives up; a worker that died is replaced within a few."""
-
-WORKER_CONFIG: Mapping[str, Any] = {
-    "distributed.worker.daemon": False,  # a task may start processes of its own
-    "distributed.scheduler.worker-ttl": None,  # a long kernel that holds the interpreter is not a dead worker
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": False,
-    "distributed.admin.tick.limit": "1h",
-    "distributed.nanny.pre-spawn-environ": {
-        name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    },
-    "logging": {"distributed": "error"},
-}
 
 
 @dataclass(frozen=True)
@@ -167,60 +154,10 @@ class Engine:
         if self.scheduler is None and (self.jobs == 1 or len(tasks) == 1):
             _run_here(queue, progress)
         else:
-            _run_on_workers(self._connect(), queue, progress)
+            if self._client is None:
+                self._client = connect(self._resources, self.jobs, self.scheduler)
+            _run_on_workers(self._client, queue, progress)
         return queue.failures
-
-    def _connect(self) -> Any:
-        """Start local workers, or reach the given scheduler; once."""
-        if self._client is not None:
-            return self._client
-        try:
-            import dask
-            from distributed import Client, LocalCluster
-        except ImportError as error:
-            raise ValueError("several processes need the package 'distributed'; install it or pass --jobs 1") from error
-        self._resources.enter_context(dask.config.set(WORKER_CONFIG))
-        if self.scheduler is None:
-            with _interrupts_postponed():
-                cluster = self._resources.enter_context(
-                    LocalCluster(
-                        n_workers=self.jobs, threads_per_worker=1, processes=True, host="127.0.0.1",
-                        dashboard_address=None, memory_limit=0, silence_logs="CRITICAL",
-                        # without a dashboard the scheduler still serves its health page: on any free port
-                        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                    )
-                )  # fmt: skip
-            self._client = self._resources.enter_context(Client(cluster))
-            return self._client
-        try:
-            self._client = self._resources.enter_context(Client(self.scheduler, timeout="20s"))
-        except OSError as error:
-            raise ValueError(f"no Dask scheduler answers at {self.scheduler} ({error}); check the address") from error
-        return self._client
-
-
-@contextmanager
-def _interrupts_postponed() -> Iterator[None]:
-    """Start processes that leave Ctrl-C to this one, which stops them in order; one that comes meanwhile waits.
-
-    A process that is started while a signal is blocked goes on blocking it. Where signals cannot be blocked, they are
-    ignored, which is inherited, too, but loses one that comes meanwhile.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came = threading.Event()
-    blockable = hasattr(signal, "pthread_sigmask")
-    before = signal.signal(signal.SIGINT, (lambda *_: came.set()) if blockable else signal.SIG_IGN)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blockable else set()
-    try:
-        yield
-    finally:
-        if blockable:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, before)
-    if came.is_set():
-        signal.raise_signal(signal.SIGINT)
 
 
 class _Queue:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from repro.suite.engine import Engine, Task, _interrupts_postponed
+from repro.suite.cluster import interrupts_postponed
+from repro.suite.engine import Engine, Task
 from repro.suite.progress import Progress
 
 
@@ -211,7 +212,7 @@ def test_the_time_left_knows_that_a_task_which_runs_alone_keeps_every_slot(monke
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from repro.suite.engine import Engine, Task, _interrupts_postponed
+from repro.suite.engine import Engine, Task
 from repro.suite.progress import Progress
 
 
@@ -278,7 +279,7 @@ def test_an_interrupt_that_was_swallowed_still_stops_the_run(tmp_path):
 def test_an_interrupt_while_workers_start_waits_and_is_not_lost():
     reached = False
     with pytest.raises(KeyboardInterrupt):
-        with _interrupts_postponed():
+        with interrupts_postponed():
             os.kill(os.getpid(), signal.SIGINT)
             child = subprocess.run(
                 [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf')"],
