@@ -36,6 +36,8 @@ def render(plot: Callable[[pd.DataFrame], Figure], frame: pd.DataFrame) -> dict[
     files = {}
     with pyplot.style.context(str(Path(__file__).with_name("style.mplstyle"))):
         figure = plot(frame)
+        figure.draw_without_rendering()  # laid out once: both files then show the same, and drawing takes half as long
+        figure.set_layout_engine("none")
         for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=suffix[1:], metadata=metadata)
