@@ -40,6 +40,13 @@ def test_the_papers_numbers_point_the_way_it_claims():
             assert abs(paper) < comparison.margin, (claim.name, comparison.label, paper)
 
 
+def test_a_claim_rests_on_tests_or_on_margins():
+    """So that those with a p-value are decided by it alone."""
+    for claim in TABLE.claims:
+        signs = {abs(TABLE.sign(comparison)) for comparison in claim.comparisons}
+        assert signs == ({0} if claim.name == "2D as 3D" else {1}), claim.name
+
+
 def test_every_difference_that_the_text_names_is_among_them():
     named = published("differences")
     assert len(named)

@@ -160,11 +160,16 @@ def _counts(one: Judged) -> str:
 
 def _comparisons(judged: Sequence[Judged]) -> Iterator[str]:
     for one in judged:
-        yield f"**{one.claim.sentence}: {one.verdict}**"
+        yield f"**{one.claim.sentence}: {one.verdict}{_probability(one)}**"
         yield ""
         for finding in one.findings:
             yield f"- {finding.comparison.label}: {_told(finding)}"
         yield ""
+
+
+def _probability(one: Judged) -> str:
+    """Return a claim's p-value in words; nothing for one that rests on no test."""
+    return "" if math.isnan(one.p) else f" (p = {one.p:.2g}, {one.p_holm:.2g} after Holm)"
 
 
 def _told(finding: Finding) -> str:
@@ -175,7 +180,8 @@ def _told(finding: Finding) -> str:
     low, high = (_amount(finding, end) for end in (finding.ci_low, finding.ci_high))
     parts = [f"{_amount(finding, finding.difference)} [{low}, {high}]{_unit(finding)} ({paper})"]
     if not math.isnan(finding.p):
-        parts.append(f"p = {finding.p:.2g}, {finding.p_holm:.2g} after Holm")
+        within = f", {finding.p_within:.2g} within the claim" if finding.way < 0 else ""
+        parts.append(f"p = {finding.p:.2g}{within}")
     elif finding.sign:
         parts.append("too few for a test")
     else:
@@ -190,42 +196,62 @@ def _notes(judged: Sequence[Judged], scale: Scale, data: str) -> Iterator[str]:
     if data == "simulated":
         yield _SIMULATED
     yield "The paper gives neither an interval nor a test for any of its numbers."
-    yield from _rules(findings)
-    yield from _limits(findings)
+    yield from _rules(judged)
+    yield from _limits(judged)
     for one in judged:
         if against := one.of(CONTRADICTED):
             yield f"Contradicted, {one.claim.sentence}: {'; '.join(f.comparison.label for f in against)}."
     if absent := [f"{f.claim.source}, {f.comparison.label}" for f in findings if f.verdict == NOT_APPLICABLE]:
         yield f"Not applicable on this data: {'; '.join(absent)}."
     if missing := sum(finding.verdict == INCOMPLETE for finding in findings):
-        yield f"INCOMPLETE: {missing} of {len(findings)} comparisons lack cells; they count among the tests with p = 1."
+        yield f"INCOMPLETE: {missing} of {len(findings)} comparisons lack cells; their claims count with p = 1."
     yield f"Scale '{scale.name}': {scale.note}."
 
 
-def _rules(findings: Sequence[Finding]) -> Iterator[str]:
-    tests = sum(finding.sign != 0 and finding.verdict != NOT_APPLICABLE for finding in findings)
+def _rules(judged: Sequence[Judged]) -> Iterator[str]:
     yield (
         "Differences are means of those within subjects, with 95 % intervals by bootstrap and p-values of Wilcoxon's "
         "signed-rank test; of times, which are of this machine, ratios within videos, or means over repetitions, with "
-        f"p-values of Student's test. Those of all {tests} tests of the page are adjusted together (Holm)."
+        "p-values of Student's test."
     )
-    yield (
-        f"Supported: every comparison goes as claimed with an adjusted p below {ALPHA:g}. Contradicted: one or more "
-        "are as sure of the opposite. Not decided: all else, with how many point the way that is claimed, and how many "
-        "surely. Numbers said to be alike are so if the interval of their difference lies within a margin."
-    )
-
-
-def _limits(findings: Sequence[Finding]) -> Iterator[str]:
-    """Say what this data cannot decide, however the differences are."""
-    tested = [f for f in findings if f.comparison.test == "wilcoxon" and not math.isnan(f.p)]
-    tests = sum(finding.sign != 0 and finding.verdict != NOT_APPLICABLE for finding in findings)
-    short = [finding for finding in tested if 2.0 ** (1 - finding.n_subjects) * tests >= ALPHA]
-    if short:
+    if tested := _tested(judged):
+        level = f"{tested[0].level:.2g}"
         yield (
-            f"{len(short)} of {len(tested)} tests of ranks are of so few subjects, at most "
-            f"{max(f.n_subjects for f in short)}, that even unanimous ones would not pass the first of Holm's steps."
+            f"Supported: all comparisons go as claimed, and the largest of their p-values is below {level}. "
+            "Contradicted: one or more go the other way with a p-value, corrected for the number of the claim's "
+            f"comparisons (Holm), below {level}. Not decided: all else. This level is Holm's for the {len(tested)} "
+            f"claims that rest on tests: that any of their verdicts is wrong has a probability of {100 * ALPHA:g} % at "
+            "most. Comparisons that are supported at this level are counted as sure."
         )
+    if any(finding.sign == 0 for one in judged for finding in one.findings):
+        yield "Numbers said to be alike are not tested: the interval of their difference has to lie within a margin."
+
+
+def _tested(judged: Sequence[Judged]) -> list[Judged]:
+    """Return the claims that rest on tests."""
+    return [one for one in judged if not math.isnan(one.p)]
+
+
+def _least(finding: Finding) -> float:
+    """Return the smallest p-value that a test of so many subjects can have."""
+    if math.isnan(finding.p):
+        return 1.0
+    return 2.0 ** (1 - finding.n_subjects) if finding.comparison.test == "wilcoxon" else 0.0
+
+
+def _limits(judged: Sequence[Judged]) -> Iterator[str]:
+    """Say what this data cannot decide, however the differences are."""
+    tested = _tested(judged)
+    least = [[_least(f) for f in one.findings if f.tested] for one in tested if not one.of(INCOMPLETE)]
+    first = ALPHA / max(len(tested), 1)
+    unsupported = sum(max(own) >= first for own in least)
+    uncontradicted = sum(len(own) * min(own) >= first for own in least)
+    if unsupported or uncontradicted:
+        yield (
+            f"Even unanimous subjects are too few, in the first of Holm's steps, to support {unsupported} of "
+            f"{len(tested)} claims, and for any one comparison to contradict {uncontradicted}."
+        )
+    findings = [finding for one in judged for finding in one.findings]
     if undefined := max((finding.n_undefined for finding in findings), default=0):
         yield (
             f"Up to {undefined} subjects of a comparison have no defined value, such as one without any pain, and are "

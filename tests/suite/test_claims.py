@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repro.learning.statistics import SubjectValues, holm
+from repro.learning.statistics import SubjectValues
 from repro.suite import claims_command, claims_page
 from repro.suite.claims import (
     Claim,
@@ -159,12 +159,15 @@ def test_planted_claims_are_judged_from_stored_predictions(store, tmp_path, aske
     assert (frame["first"][0], frame["second"][0]) == ("t: high, AUC", "t: low, AUC")
 
 
-def test_p_values_are_adjusted_over_the_whole_page(store, tmp_path, asked):
+def test_p_values_are_adjusted_within_claims_and_over_the_claims_of_the_page(store, tmp_path, asked):
+    """Unanimous subjects have twice the chance that all of ten signs are alike; three claims are six hypotheses."""
     run(PAGE, store, tmp_path)
     frame = pd.read_csv(tmp_path / "tables/simulated/claims.csv")
-    assert list(frame.p_holm) == pytest.approx(list(holm(frame.p)), abs=1e-15)
-    # unanimous: twice the chance that all of ten signs are alike
-    assert frame.p[0] == pytest.approx(2**-9) and frame.p_holm[0] == pytest.approx(4 * 2**-9)
+    assert list(frame.p[:2]) == [2**-9, 2**-9] and list(frame.p_within[:2]) == [2**-9, 2 * 2**-9]
+    assert frame.p[3] == frame.p_within[3] == frame.p_claim[3] > 0.05
+    assert list(frame.p_claim[:3]) == [2**-9, 2 * 2**-9, 2 * 2**-9]
+    assert list(frame.p_holm) == [3 * 2**-9, 5 * 2**-9, 5 * 2**-9, pytest.approx(2 * frame.p[3])]
+    assert set(frame.level) == {0.05 / 2}, "two of three claims are decided"
 
 
 def test_what_is_missing_makes_its_claim_incomplete_and_is_told(store, tmp_path, asked, capsys):
@@ -175,11 +178,13 @@ def test_what_is_missing_makes_its_claim_incomplete_and_is_told(store, tmp_path,
     assert "INCOMPLETE: 2/3 claims lack cells" in capsys.readouterr().err
     whole, frame = (pd.read_csv(out / "tables/simulated/claims.csv") for out in (tmp_path / "whole", tmp_path))
     assert list(frame.verdict) == ["supported", "contradicted", "incomplete", "incomplete"]
-    assert frame.difference[2:].isna().all() and frame.p_holm[2:].isna().all()
-    # a missing test counts as one with p = 1, so that a verdict stands when the rest is there
-    assert (frame.p_holm[:2] >= whole.p_holm[:2]).all() and (frame.p[:2] == whole.p[:2]).all()
+    assert frame.difference[2:].isna().all() and frame.p[2:].isna().all()
+    # a missing test and its claim count as ones with p = 1, so that a verdict stands when the rest is there
+    assert (frame.p_within[2:] == 1).all() and (frame.p_claim[1:] == 1).all()
+    assert (frame.p_holm >= whole.p_holm).all() and (frame.p[:2] == whole.p[:2]).all()
     text = emitted(tmp_path, "md")
-    assert "INCOMPLETE: 2 of 4 comparisons lack cells" in text and "- mixed against low: incomplete" in text
+    assert "INCOMPLETE: 2 of 4 comparisons lack cells; their claims count with p = 1." in text
+    assert "- mixed against low: incomplete" in text
 
 
 def test_a_damaged_cell_counts_as_missing(store, tmp_path, asked, capsys):
@@ -221,7 +226,12 @@ def test_the_page_tells_verdicts_numbers_and_limits(store, tmp_path, asked, caps
     assert cells_of == ["High beats low", "Table 1", "–", "+75.0 points", "1 of 1, 1 surely", "supported"]
     told = next(line for line in text.splitlines() if line.startswith("- high against low"))
     assert told.startswith("- high against low: +75.0 [") and told.endswith("n = 10: supported")
-    assert "points (no number in the paper), p = 0.002, 0.0078 after Holm" in told
+    assert "points (no number in the paper), p = 0.002, n" in told
+    assert "**High beats low: supported (p = 0.002, 0.0059 after Holm)**" in text
+    told = next(line for line in text.splitlines() if line.startswith("- low against high"))
+    assert "p = 0.002, 0.0039 within the claim, n = 10: contradicted" in told
+    assert "the largest of their p-values is below 0.025. Contradicted:" in text
+    assert "This level is Holm's for the 3 claims that rest on tests" in text and "said to be alike" not in text
     latex = emitted(tmp_path, "tex")
     assert r"\newcommand{\ClaimsFalseLowAgainstHigh}{$-$75.0}" in latex
     assert r"\newcommand{\ClaimsFalseVerdict}{contradicted}" in latex
@@ -237,12 +247,17 @@ def test_the_page_can_be_read_back_by_the_report(store, tmp_path, asked):
 def test_tests_that_cannot_pass_are_told():
     steps = np.linspace(0.1, 0.2, len(SUBJECTS))
     given = {"high": values(0.5 + steps), "low": values(0.5)}
-    for number, told in ((26, True), (25, False)):  # 26 x 2^-9 = 0.051
-        many = tuple(better(f"{n}", auc("high"), auc("low")) for n in range(number))
-        claims = page(Claim("many", "Many", "Table 1", many))
+    ways = [better("for", auc("high"), auc("low")), better("against", auc("low"), auc("high"))]
+    counts = ((26, 1, "26 of 26 claims, and for any one comparison to contradict 26."),  # 26 x 2^-9 = 0.051
+              (25, 1, None),
+              (13, 2, "support 0 of 13 claims, and for any one comparison to contradict 13."),
+              (12, 2, None))  # fmt: skip
+    for number, size, told in counts:
+        claims = page(*(Claim(f"c{n}", "A claim", "Table 1", tuple(ways[:size])) for n in range(number)))
         judged = judge(claims, lambda entry: Reading(given[entry.row]))
         text = markdown(lay_out(claims, judged, SCALES["smoke"], "simulated"), judged)
-        assert ("26 of 26 tests of ranks are of so few subjects, at most 10, that" in text) is told
+        assert told in text if told else "Even unanimous" not in text
+        assert (judged[0].verdict == "not decided") is bool(told)
 
 
 def test_a_missing_dataset_is_no_verdict(store, tmp_path, monkeypatch):
@@ -329,4 +344,4 @@ def test_amounts_have_their_units():
     assert (
         told[3].startswith("- alike: +1.0 [") and "points (no number in the paper), margin 3 points, n = 2" in told[3]
     )
-    assert "SIMULATED" not in text
+    assert "SIMULATED" not in text and "Numbers said to be alike are not tested" in text
