@@ -77,9 +77,8 @@ def _notes(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
     )
     main = frame[(frame["aggregate"] != "pooled") & ~frame.metric.isin(MEASURED)]
     seeds = " or ".join(f"{count:g}" for count in sorted(set(main.n_seeds) - {0}))
-    notes.append(
-        f"{main.n_subjects.max()} subjects in {main.n_folds.max()} folds, {seeds or 'no'} repetitions of a row."
-    )
+    noun = "repetition" if seeds == "1" else "repetitions"
+    notes.append(f"{main.n_subjects.max()} subjects in {main.n_folds.max()} folds, {seeds or 'no'} {noun} of a row.")
     if scale.protocol_of(table) != table.protocol:
         notes.append(
             f"The paper leaves out one subject at a time; scale '{scale.name}' leaves out groups of them, unless "
