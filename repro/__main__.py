@@ -10,7 +10,8 @@ from types import ModuleType
 
 from repro.suite.bills import add_plan_options
 from repro.suite.checking import HELP, add_check_options, check
-from repro.suite.command import COMPLETE, INTERRUPTED, add_options, run
+from repro.suite.command import COMPLETE, INTERRUPTED, TERMINATED, USAGE, add_options, parsed, run
+from repro.suite.hosts import add_commands
 from repro.suite.session import Session
 
 __all__ = ["EXPERIMENTS", "main"]
@@ -46,10 +47,15 @@ def _list(options: argparse.Namespace) -> int:
 def _each(options: argparse.Namespace) -> int:
     """Run all experiments in one session, so that what several need is opened and made once."""
     status = COMPLETE
-    with Session(options) as session:
+    try:
+        session = Session(options)
+    except ValueError as error:
+        sys.stderr.write(f"{options.command}: {error}\n")
+        return USAGE
+    with session:
         for experiment in _experiments():
             status = max(status, _run(experiment, options, session))
-            if status == INTERRUPTED:
+            if status in (INTERRUPTED, TERMINATED):
                 break
     return status
 
@@ -62,7 +68,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _all(options: argparse.Namespace) -> int:
     status = _each(options)
-    return status if status == INTERRUPTED else max(status, _report(options))
+    return status if status in (INTERRUPTED, TERMINATED) else max(status, _report(options))
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -81,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0: complete; 1: cells are missing or failed, or ``check`` found damage; 2: the options or the data cannot be
-        used; 130: interrupted.
+        used; 130: interrupted by Ctrl-C; 143: ended by SIGTERM.
     """
     parser = argparse.ArgumentParser(prog="repro", description="Reproduction suite for SSD pain estimation.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -90,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "all": ("run every experiment, and write the report", _all),
         "plan": ("say what is left to do", _plan),
         "report": ("write one page of everything that was emitted", _report),
-        "check": (HELP, check),
+        "check": (HELP, lambda options: check(options, lambda: [e.TABLE for e in _experiments()])),
     }
     for name, (text, action) in actions.items():
         command = commands.add_parser(name, help=text, description=text)
@@ -100,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             add_check_options(command)
         if name == "plan":
             add_plan_options(command)
-    options = parser.parse_args(arguments)
+    add_commands(commands)
+    options = parsed(parser, arguments)
     status: int = options.action(options)
     return status
 

@@ -29,10 +29,11 @@ from repro.data.faces import Mode
 from repro.data.flow import LIMIT, FlowMethod
 from repro.data.inputs import open_inputs, read_notes
 from repro.files import check_writable
-from repro.suite.command import add_openface, open_given, positive
+from repro.suite.cluster import jobs_within_cores
+from repro.suite.command import INTERRUPTED, TERMINATED, add_openface, open_given, positive
 from repro.suite.corpus import Corpus
 from repro.suite.encoding import encoding_tasks
-from repro.suite.engine import Engine, available_cores
+from repro.suite.engine import Engine, Terminated, available_cores
 from repro.suite.progress import Progress
 from repro.suite.scales import SCALES
 from repro.suite.spec import DATASET_LABELS, Clips
@@ -55,10 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         progress.close()
         print(f"inputs: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         progress.close()
         print(f"inputs: interrupted; what is encoded is kept in {options.store}: run it again", file=sys.stderr)
-        return 130
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> int:
@@ -185,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--length", type=positive, metavar="N", help="frames in a clip (default: 60 of unbc, else whole videos)")
     add("--stride", type=positive, metavar="N", help="frames from clip to clip (default: 20 of unbc, else --length)")
-    add("--jobs", type=positive, default=available_cores(), metavar="N", help="processes side by side")
+    add("--jobs", type=jobs_within_cores, default=available_cores(), metavar="N", help="processes side by side")
     add(
         "--store",
         type=Path,

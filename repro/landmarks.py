@@ -21,8 +21,9 @@ from repro.data.landmark_files import RECORD, count_faces, start_record, write_l
 from repro.data.links import walk_files
 from repro.data.schema import DatasetUnavailable
 from repro.files import check_writable
-from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, positive
-from repro.suite.engine import Engine, Task, available_cores
+from repro.suite.cluster import jobs_within_cores
+from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, TERMINATED, USAGE
+from repro.suite.engine import Engine, Task, Terminated, available_cores
 from repro.suite.progress import Progress
 
 _SUFFIXES = (".mp4", ".avi", ".mkv")
@@ -45,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         progress.close()
         print(f"landmarks: {error}", file=sys.stderr)
         return USAGE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         progress.close()
         print(f"landmarks: interrupted; files in {options.output} are kept: run it again", file=sys.stderr)
-        return INTERRUPTED
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> int:
@@ -147,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help=f"for the CSV files and {RECORD}; BioVid's reader looks for OpenFace beside PartA",
     )
-    add("--jobs", type=positive, default=available_cores(), metavar="N", help="processes side by side")
+    add("--jobs", type=jobs_within_cores, default=available_cores(), metavar="N", help="processes side by side")
     add("--lenient", action="store_true", help="take what can be decoded of a damaged video")
     add("--quiet", action="store_true", help="no progress bar")
     return parser

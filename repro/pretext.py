@@ -15,7 +15,7 @@ features.csv           dataset, id, subject, video, start, stop, level
 =====================  ====================================================================================
 
 The exit status is 0 if FOLDER was written or is there, 1 if a step failed, 2 if options or data cannot be used, 130 if
-interrupted.
+interrupted, 143 if ended by SIGTERM.
 """
 
 # ruff: noqa: T201  (a command prints)
@@ -38,10 +38,21 @@ from repro.data.encoding import KINDS, InputSpec
 from repro.files import check_writable
 from repro.learning.backbones import NAMES
 from repro.learning.pretext import PretextTask
-from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, add_openface, device_of, open_given, positive
+from repro.suite.cluster import jobs_within_cores
+from repro.suite.command import (
+    COMPLETE,
+    INCOMPLETE,
+    INTERRUPTED,
+    TERMINATED,
+    USAGE,
+    add_openface,
+    device_of,
+    open_given,
+    positive,
+)
 from repro.suite.corpus import Corpus
 from repro.suite.encoding import encoding_tasks
-from repro.suite.engine import Engine, Failure, Task, available_cores
+from repro.suite.engine import Engine, Failure, Task, Terminated, available_cores
 from repro.suite.exporting import check_folder, export
 from repro.suite.pretraining import PlannedPretext, plan_pretext
 from repro.suite.progress import Progress
@@ -69,13 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         progress.close()
         print(f"pretext: {error}", file=sys.stderr)
         return USAGE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         progress.close()
         print(
             f"pretext: interrupted; what is finished is kept in {options.store}: run the same command to go on",
             file=sys.stderr,
         )
-        return INTERRUPTED
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
 
 
 class _Wanted(NamedTuple):
@@ -320,7 +331,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="hyper-parameters of the task")
     add("--seed", type=int, default=0, metavar="N", help="0 is the first repetition of the tables")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--jobs", type=positive, default=available_cores(), metavar="N", help="processes; a network is trained in one")
+    add("--jobs", type=jobs_within_cores, default=available_cores(), metavar="N", help="a network is trained in one")
     add(
         "--store",
         type=Path,

@@ -1,4 +1,4 @@
-"""Benchmarks and the run of everything are on request only: ``--benchmark-only`` and ``-m golden``."""
+"""On request only: benchmarks (``--benchmark-only``), the run of everything (``-m golden``), faults (``-m faults``)."""
 
 import importlib.util
 import os
@@ -16,7 +16,7 @@ def pytest_configure(config):
     if not config.getoption("benchmark_only"):
         config.option.benchmark_skip = True
     if not config.option.markexpr:
-        config.option.markexpr = "not golden"
+        config.option.markexpr = "not golden and not faults"
 
 
 def _drawn_faces():

@@ -17,8 +17,8 @@ from baselines import METHODS
 from repro import curves, pretext
 from repro.data.inputs import encode
 from repro.data.simulator import DOMAINS, simulate
-from repro.learning import pretext as learning
 from repro.learning.augmentation import to_network
+from repro.learning.checkpoints import FILE, Checkpoint
 from repro.learning.exported import load_backbone
 from repro.suite import tasks
 from repro.suite.exporting import FILES
@@ -132,14 +132,14 @@ def test_the_weights_are_those_of_the_store(finished):
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
 def test_an_interrupted_training_ends_with_the_same_weights(finished, root, tmp_path, monkeypatch, capsys, stop):
-    original, saved = learning._save, []
+    original, saved = Checkpoint.save, []
 
     def interrupt(*arguments):
         original(*arguments)
         saved.append(1)
         raise stop
 
-    monkeypatch.setattr(learning, "_save", interrupt)
+    monkeypatch.setattr(Checkpoint, "save", interrupt)
     if stop is KeyboardInterrupt:
         assert run(tmp_path, root) == 130
         assert "run the same command to go on" in capsys.readouterr().err
@@ -148,8 +148,8 @@ def test_an_interrupted_training_ends_with_the_same_weights(finished, root, tmp_
             run(tmp_path, root)
     assert len(saved) == 1 and not (tmp_path / "out").exists()
     (kept,) = (tmp_path / "store/checkpoints").glob("*/*.safetensors")
-    assert kept.name == "epoch1.safetensors"
-    monkeypatch.setattr(learning, "_save", original)
+    assert kept.name == FILE
+    monkeypatch.setattr(Checkpoint, "save", original)
     assert run(tmp_path, root) == 0
     for name in ("backbone.safetensors", "history.csv", "features.csv", "features.npz", "curve.png"):
         assert (tmp_path / "out" / name).read_bytes() == (finished / "out" / name).read_bytes(), name

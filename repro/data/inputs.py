@@ -27,6 +27,7 @@ from repro.data.schema import Exclusion, VideoRecord
 from repro.data.still_images import encode_stills
 from repro.data.stored_images import StoredImages, damaged, encode_png
 from repro.data.vggface2 import IdentityRecord
+from repro.files import cannot_write
 
 __all__ = [
     "InputSet",
@@ -172,9 +173,9 @@ def write_shard(
     try:
         _save(temporary / "shard", rows, notes, {name: np.concatenate(parts) for name, parts in numbers.items()})
         (temporary / "shard").rename(folder)
-    except OSError:
+    except OSError as error:
         if not folder.exists():  # otherwise another process was faster, with the same content
-            raise
+            raise cannot_write(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

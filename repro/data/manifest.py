@@ -151,7 +151,7 @@ def _record(path: Path, line: int, row: dict[str, str], infos: dict[str, VideoIn
     if label > MAX_LABEL:
         raise DataError(f"{where}: label {row['label']} is above {MAX_LABEL}; correct the row")
     video = PurePath(row["video"])
-    if video.is_absolute() or ".." in video.parts:
+    if video.anchor or ".." in video.parts:  # an anchor may also be a drive's, without a path from its root
         raise DataError(
             f"{where}: {row['video']} leads out of the manifest's folder; move or link the video into that folder "
             "and give its path from there"

@@ -48,6 +48,10 @@ class Level(NamedTuple):
     channels: int
 
 
+_LEVELS: dict[tuple[object, ...], tuple[Level, ...]] = {}
+"""Levels of networks that were built before: they depend on nothing but what is asked for."""
+
+
 class Backbone(nn.Module):
     """A network without its classifier: images or clips to pooled features.
 
@@ -245,7 +249,8 @@ def build(
     with torch.device("meta"):
         network, n_features = _NETWORKS[name](options)
         _rebuild(network, dims=dims, width=width, in_channels=in_channels)
-        levels = _levels(network, dims=dims, in_channels=in_channels)
+        what = (name, dims, width, in_channels, options)  # following shapes takes a tenth of a second
+        levels = _LEVELS[what] = _LEVELS.get(what) or _levels(network, dims=dims, in_channels=in_channels)
     network.to_empty(device="cpu")
     _initialize(network, generator)
     return Backbone(

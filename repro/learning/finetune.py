@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from repro.learning.augmentation import Augmentation, to_network
+from repro.learning.checkpoints import Checkpoint, Standing
 from repro.learning.pretext import BackboneSpec, Report, isolated_randomness
 from repro.learning.schedule import Schedule
 from repro.learning.seeds import seed_from
@@ -88,6 +90,7 @@ def fine_tune(
     seed: int,
     state: dict[str, Tensor] | None = None,
     device: str = "cpu",
+    checkpoint: Path | None = None,
     report: Report | None = None,
 ) -> nn.Module:
     """Train a classifier of pain levels.
@@ -106,8 +109,11 @@ def fine_tune(
     state : dict, optional
         The pretext's backbone; None starts from scratch.
     device : str
+    checkpoint : path, optional
+        A folder for the training's state, which is written every ten minutes and when a stop is asked for. A run that
+        finds one there continues from it and ends with the same weights as an undisturbed run.
     report : callable, optional
-        Receives progress.
+        Receives progress; may raise `repro.stopping.Stopped`.
 
     Returns
     -------
@@ -129,7 +135,7 @@ def fine_tune(
     if present[0] < 0 or present[-1] >= n_levels:
         raise ValueError(f"levels {present.tolist()} are not all in 0..{n_levels - 1}; check the labels' scale")
     with isolated_randomness(seed_from("fine-tuning", "global", seed)):
-        return _train(images, levels, n_levels, settings, seed, state, device, report)
+        return _train(images, levels, n_levels, settings, seed, state, device, checkpoint, report)
 
 
 def _train(
@@ -140,6 +146,7 @@ def _train(
     seed: int,
     state: dict[str, Tensor] | None,
     device: str,
+    checkpoint: Path | None,
     report: Report | None,
 ) -> nn.Module:
     schedule = settings.schedule
@@ -155,17 +162,27 @@ def _train(
     passes, steps_per_pass = settings.passes(len(images))
     steps_per_epoch = passes * steps_per_pass
     total = schedule.epochs * steps_per_epoch
-    step = 0
-    for _ in range(schedule.epochs * passes):
-        order = torch.multinomial(weights, len(images), replacement=settings.balance > 0, generator=generator)
-        # array_split leaves no last batch of one, which batch normalisation could not take
-        for batch in order.tensor_split(steps_per_pass):
-            inputs = _augmented(images[batch], settings.augmentation, generator, device, clips=deep)
-            loss = functional.cross_entropy(network(inputs), targets[batch].to(device))
-            schedule.update(optimiser, loss, step, steps_per_epoch)
-            step += 1
-            if report is not None:
-                report(step / total, f"step {step}/{total} loss {float(loss.detach()):.3f}")
+    kept = Checkpoint(checkpoint, network, optimiser, generator)
+    step, order = 0, torch.empty(0, dtype=torch.int64)
+
+    def standing() -> Standing:
+        return Standing({"step": step}, {"order": order})
+
+    if (found := kept.restore()) is not None:
+        step, order = found.position["step"], found.tensors["order"]
+    batches = order.tensor_split(steps_per_pass)
+    while step < total:
+        if step % steps_per_pass == 0:
+            order = torch.multinomial(weights, len(images), replacement=settings.balance > 0, generator=generator)
+            # array_split leaves no last batch of one, which batch normalisation could not take
+            batches = order.tensor_split(steps_per_pass)
+        batch = batches[step % steps_per_pass]
+        inputs = _augmented(images[batch], settings.augmentation, generator, device, clips=deep)
+        loss = functional.cross_entropy(network(inputs), targets[batch].to(device))
+        schedule.update(optimiser, loss, step, steps_per_epoch)
+        step += 1
+        message = f"step {step}/{total} loss {float(loss.detach()):.3f}"
+        kept.reached(report, step / total, message, standing)
     return network.eval()
 
 

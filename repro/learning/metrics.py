@@ -422,6 +422,75 @@ def compute(name: str, levels: ArrayLike, scores: ArrayLike, options: MetricOpti
     return of_intensity(truth, intensity(table, decode=options.decode))
 
 
+def compute_each(
+    name: str, levels: ArrayLike, scores: ArrayLike, groups: ArrayLike, options: MetricOptions = DEFAULTS
+) -> Array:
+    """Compute one metric within each group of samples: what `compute` gives for each, to the last bit, but faster.
+
+    Parameters
+    ----------
+    name, levels, scores, options
+        As for `compute`.
+    groups : array_like of int, shape (n,)
+        Group of each sample, 0..G - 1, each with at least one sample.
+
+    Returns
+    -------
+    ndarray, shape (G,)
+        NaN where undefined.
+
+    Raises
+    ------
+    ValueError
+        As `compute` does.
+    """
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; known are {', '.join(METRICS)}")
+    truth, table = _labelled(levels, _probabilities(scores))
+    group = np.asarray(groups, dtype=np.intp)
+    order = np.argsort(group, kind="stable")
+    truth, table, group = truth[order], np.ascontiguousarray(table[order]), group[order]
+    sizes = np.bincount(group)
+    of_intensity = METRICS[name].of_intensity
+    if of_intensity is None:
+        values = np.stack([_auc_of_each(contrast, group, sizes) for contrast in options.contrasts(name, truth, table)])
+        return _mean_of_each(values)
+    guess = intensity(table, decode=options.decode)
+    ends = np.cumsum(sizes)
+    return np.array([of_intensity(truth[e - n : e], guess[e - n : e]) for e, n in zip(ends, sizes, strict=True)])
+
+
+def _auc_of_each(contrast: Contrast, group: NDArray[np.intp], sizes: NDArray[np.intp]) -> Array:
+    """Return a contrast's AUC within each group; groups are sorted. Sums of ranks are exact, in any order."""
+    used = contrast.positive | contrast.negative
+    owner, positive, score = group[used], contrast.positive[used], contrast.score[used]
+    n_groups = len(sizes)
+    order = np.lexsort((score, owner))
+    owner, positive, score = owner[order], positive[order], score[order]
+    counts = np.bincount(owner, minlength=n_groups)
+    start = (np.cumsum(counts) - counts)[owner]
+    # a run of equal scores shares the mean of its ranks
+    new = np.ones(len(score), dtype=np.bool_)
+    new[1:] = (score[1:] != score[:-1]) | (owner[1:] != owner[:-1])
+    first = np.flatnonzero(new)
+    last = np.append(first[1:], len(score)) - 1
+    run = np.cumsum(new) - 1
+    rank = (first[run] + last[run]) / 2 - start + 1
+    n_positive = np.bincount(owner[positive], minlength=n_groups)
+    n_negative = counts - n_positive
+    rank_sum = np.bincount(owner[positive], rank[positive], minlength=n_groups)
+    pairs = n_positive * n_negative
+    won = rank_sum - n_positive * (n_positive + 1) / 2
+    return np.divide(won, pairs, out=np.full(n_groups, np.nan), where=pairs > 0)
+
+
+def _mean_of_each(values: Array) -> Array:
+    """Return the mean over the contrasts (C, G) that are defined in each group, as `_macro` does."""
+    if len(values) == 1:
+        return values[0]
+    return np.array([own[~np.isnan(own)].mean() if not np.isnan(own).all() else np.nan for own in values.T.copy()])
+
+
 def evaluate(levels: ArrayLike, scores: ArrayLike, options: MetricOptions = DEFAULTS) -> Metrics:
     """Compute all metrics; see `compute`."""
     values = {name: compute(name, levels, scores, options) for name in METRICS}

@@ -6,7 +6,6 @@ to tell on held-out subjects whether the task was learned. Everything else is he
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 
 from repro.data.material import Material
 from repro.data.stored_images import StoredImages
-from repro.files import write_atomically
 from repro.learning.backbones import build
+from repro.learning.checkpoints import Checkpoint, Standing
 from repro.learning.schedule import Schedule
 from repro.learning.seeds import seed_from
 
@@ -266,10 +265,10 @@ def train_pretext(
     steps_per_epoch, held_out_subjects, seed : int
     device : str
     checkpoint : path, optional
-        A folder for the training's state after each epoch. A run that finds one there continues from it and ends
-        with the same weights as an undisturbed run.
+        A folder for the training's state, which is written after each epoch, every ten minutes, and when a stop is
+        asked for. A run that finds one there continues from it and ends with the same weights as an undisturbed run.
     report : callable, optional
-        Receives progress.
+        Receives progress; may raise `repro.stopping.Stopped`.
 
     Returns
     -------
@@ -306,30 +305,46 @@ def _train(
     network = task.network(backbone.build(generator), generator).to(device)
     generator.manual_seed(seed_from("pretext", "batches", seed))
     optimiser = schedule.optimiser(network.parameters())
-    history: list[dict[str, float]] = []
-    if checkpoint is not None and (checkpoint / "state.json").is_file():
-        history = _restore(checkpoint, network, optimiser, generator)
-    else:
-        history.append({"epoch": 0, "step": 0, **_held_out(task, network, held_out, seed)})
+    kept = Checkpoint(checkpoint, network, optimiser, generator)
+    standing = kept.restore()
+    done = _Done() if standing is None else _Done(**standing.position)
+    if standing is None:
+        done.history.append({"epoch": 0, "step": 0, **_held_out(task, network, held_out, seed)})
     total = schedule.epochs * steps_per_epoch
-    for epoch in range(len(history) - 1, schedule.epochs):
-        network.eval()
-        begun = task.start_epoch(network, train, generator, optimiser)
+    for epoch in range(len(done.history) - 1, schedule.epochs):
+        if done.begun is None:
+            network.eval()
+            done.begun = task.start_epoch(network, train, generator, optimiser)
         network.train()
-        logs: list[dict[str, float]] = []
-        for step in range(epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch):
+        for step in range(epoch * steps_per_epoch + len(done.logs), (epoch + 1) * steps_per_epoch):
             loss, log = task.loss(network, train, generator, schedule.batch_size)
             schedule.update(optimiser, loss, step, steps_per_epoch)
-            logs.append({"loss": float(loss.detach()), **log})
-            if report is not None:
-                report((step + 1) / total, f"epoch {epoch + 1}/{schedule.epochs} loss {logs[-1]['loss']:.3f}")
-        means = {name: float(np.mean([log[name] for log in logs])) for name in logs[0]}
+            done.logs.append({"loss": float(loss.detach()), **log})
+            message = f"epoch {epoch + 1}/{schedule.epochs} loss {done.logs[-1]['loss']:.3f}"
+            kept.reached(report, (step + 1) / total, message, done.standing)
+        means = {name: float(np.mean([log[name] for log in done.logs])) for name in done.logs[0]}
         measured = _held_out(task, network, held_out, seed)
-        history.append({"epoch": epoch + 1, "step": (epoch + 1) * steps_per_epoch, **begun, **means, **measured})
-        if checkpoint is not None and epoch + 1 < schedule.epochs:
-            _save(checkpoint, network, optimiser, generator, history)
+        done.end_epoch({"epoch": epoch + 1, "step": (epoch + 1) * steps_per_epoch}, means, measured)
+        if epoch + 1 < schedule.epochs:
+            kept.save(done.standing())
     trained: nn.Module = network.backbone  # type: ignore[assignment]
-    return PretextResult({k: v.detach().cpu().contiguous() for k, v in trained.state_dict().items()}, history)
+    return PretextResult({k: v.detach().cpu().contiguous() for k, v in trained.state_dict().items()}, done.history)
+
+
+@dataclass
+class _Done:
+    """What a training has logged: of whole epochs, of the begin of the present one (None before it), of its updates."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    begun: dict[str, float] | None = None
+    logs: list[dict[str, float]] = field(default_factory=list)
+
+    def standing(self) -> Standing:
+        return Standing({"history": self.history, "begun": self.begun, "logs": self.logs})
+
+    def end_epoch(self, at: dict[str, float], means: dict[str, float], measured: dict[str, float]) -> None:
+        self.history.append({**at, **(self.begun or {}), **means, **measured})
+        self.begun, self.logs = None, []
 
 
 def _held_out(task: PretextTask, network: nn.Module, pool: PretextPool, seed: int) -> dict[str, float]:
@@ -339,46 +354,3 @@ def _held_out(task: PretextTask, network: nn.Module, pool: PretextPool, seed: in
     with torch.no_grad():
         measures = task.evaluate(network, pool, generator)
     return {f"held_out_{name}": value for name, value in measures.items()}
-
-
-def _save(
-    folder: Path,
-    network: nn.Module,
-    optimiser: torch.optim.SGD,
-    generator: torch.Generator,
-    history: list[dict[str, float]],
-) -> None:
-    """Write the training's state; ``state.json`` is written last and names the tensors' file it belongs to."""
-    from safetensors.torch import save
-
-    tensors = {f"network.{k}": v.contiguous() for k, v in network.state_dict().items()}
-    for index, parameter in enumerate(network.parameters()):
-        momentum = optimiser.state[parameter].get("momentum_buffer")
-        if momentum is not None:
-            tensors[f"momentum.{index}"] = momentum.contiguous()
-    tensors["generator"] = generator.get_state()
-    tensors["global generator"] = torch.get_rng_state()
-    file = f"epoch{int(history[-1]['epoch'])}.safetensors"
-    write_atomically(folder / file, save(tensors))
-    write_atomically(folder / "state.json", json.dumps({"file": file, "history": history}).encode())
-    for old in folder.glob("epoch*.safetensors"):
-        if old.name != file:
-            old.unlink(missing_ok=True)
-
-
-def _restore(
-    folder: Path, network: nn.Module, optimiser: torch.optim.SGD, generator: torch.Generator
-) -> list[dict[str, float]]:
-    """Bring back what :func:`_save` wrote and return the history."""
-    from safetensors.torch import load_file
-
-    state = json.loads((folder / "state.json").read_text())
-    tensors = load_file(folder / state["file"])
-    network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
-    for index, parameter in enumerate(network.parameters()):
-        if (momentum := tensors.get(f"momentum.{index}")) is not None:
-            optimiser.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
-    generator.set_state(tensors["generator"])
-    torch.set_rng_state(tensors["global generator"])
-    history: list[dict[str, float]] = state["history"]
-    return history

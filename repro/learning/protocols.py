@@ -5,7 +5,7 @@ files. Arguments are checked at the call, before the first fold. No subject is e
 """
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,29 +133,57 @@ def share_of_videos(
     ValueError
         When the training subjects have fewer videos than the share asks for, or for malformed arguments.
     """
-    video_names, subject_names = np.asarray(videos), _column(subjects, "subjects")
-    if video_names.shape != subject_names.shape:
-        raise ValueError(f"{video_names.shape} videos do not match {subject_names.shape} subjects")
-    if not 0 < share <= 1:
-        raise ValueError(f"share must be above 0 and at most 1, got {share}")
-    pairs = list(zip(subject_names.tolist(), video_names.tolist(), strict=True))
-    candidates: dict[Hashable, list[Any]] = {subject: [] for subject in train_subjects}
-    everything = set(pairs)
-    for subject, video in everything:
-        if subject in candidates:
-            candidates[subject].append(video)
-    unknown = [subject for subject, own in candidates.items() if not own]
-    if unknown:
-        raise ValueError(f"training subjects without a video in the dataset: {unknown}")
-    wanted = max(1, math.floor(share * len(everything) + 0.5))
-    available = sum(map(len, candidates.values()))
-    if wanted > available:
-        raise ValueError(
-            f"{share:.0%} of {len(everything)} videos are {wanted}, but the {len(candidates)} training"
-            f" subjects have {available}: lower the share or train on more subjects"
-        )
-    chosen = set(_in_turn(candidates, seed)[:wanted])
-    return np.array([index for index, pair in enumerate(pairs) if pair in chosen], dtype=np.intp)
+    return VideosInTurn(videos, subjects, seed).share(train_subjects, share)
+
+
+class VideosInTurn:
+    """A dataset's videos in the order in which shares are filled, for many choices by one seed: `share_of_videos`.
+
+    Every prefix of the order, and of what is left of it for some subjects, takes from each subject about equally often.
+    A subject's own order of videos is hashed from the seed and the names, hence the same whoever else trains.
+
+    Parameters
+    ----------
+    videos, subjects, seed
+        As for `share_of_videos`.
+
+    Raises
+    ------
+    ValueError
+        For malformed arguments.
+    """
+
+    def __init__(self, videos: ArrayLike, subjects: ArrayLike, seed: int) -> None:
+        video_names, subject_names = np.asarray(videos), _column(subjects, "subjects")
+        if video_names.shape != subject_names.shape:
+            raise ValueError(f"{video_names.shape} videos do not match {subject_names.shape} subjects")
+        pairs = list(zip(subject_names.tolist(), video_names.tolist(), strict=True))
+        place_of = {pair: place for place, pair in enumerate(_in_turn(dict.fromkeys(pairs), seed))}
+        self._codes: dict[Hashable, int] = {}
+        for subject, _ in place_of:
+            self._codes.setdefault(subject, len(self._codes))
+        self._subject = np.array([self._codes[subject] for subject, _ in place_of], dtype=np.intp)
+        self._place = np.array([place_of[pair] for pair in pairs], dtype=np.intp)
+
+    def share(self, train_subjects: Sequence[Hashable], share: float) -> Indices:
+        """Choose a share of the videos among those of the training subjects; see `share_of_videos`."""
+        if not 0 < share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, got {share}")
+        unknown = [subject for subject in train_subjects if subject not in self._codes]
+        if unknown:
+            raise ValueError(f"training subjects without a video in the dataset: {unknown}")
+        allowed = np.zeros(len(self._codes), dtype=bool)
+        allowed[[self._codes[subject] for subject in train_subjects]] = True
+        candidates = np.flatnonzero(allowed[self._subject])
+        wanted = max(1, math.floor(share * len(self._subject) + 0.5))
+        if wanted > len(candidates):
+            raise ValueError(
+                f"{share:.0%} of {len(self._subject)} videos are {wanted}, but the {allowed.sum()} training"
+                f" subjects have {len(candidates)}: lower the share or train on more subjects"
+            )
+        chosen = np.zeros(len(self._subject), dtype=bool)
+        chosen[candidates[:wanted]] = True
+        return np.flatnonzero(chosen[self._place])
 
 
 def few_labels(levels: ArrayLike, n: int, seed: int) -> Indices:
@@ -191,13 +219,13 @@ def few_labels(levels: ArrayLike, n: int, seed: int) -> Indices:
     return np.sort(np.argsort(place, kind="stable")[:n])
 
 
-def _in_turn(candidates: dict[Hashable, list[Any]], seed: int) -> list[tuple[Hashable, Any]]:
-    """Order all (subject, video) pairs so that every prefix takes from each subject about equally often.
-
-    A subject's own order of videos is hashed from the seed and the names, hence the same whoever else trains.
-    """
+def _in_turn(pairs: Iterable[tuple[Hashable, Any]], seed: int) -> list[tuple[Hashable, Any]]:
+    """Order different (subject, video) pairs so that every prefix takes from each subject about equally often."""
+    by_subject: dict[Hashable, list[Any]] = {}
+    for subject, video in pairs:
+        by_subject.setdefault(subject, []).append(video)
     ranked: list[tuple[int, int, Hashable, Any]] = []
-    for subject, own in candidates.items():
+    for subject, own in by_subject.items():
         turn = seed_from("share_of_videos", seed, str(subject))
         keyed = sorted((seed_from("share_of_videos", seed, str(subject), str(video)), video) for video in own)
         ranked += [(place, turn, subject, video) for place, (_, video) in enumerate(keyed)]

@@ -230,9 +230,39 @@ def auc_statistic(contrasts: Iterable[Contrast], subject: NDArray[np.intp], n_su
     callable
         Equal to the AUC of the resample's samples, computed directly, up to rounding.
     """
-    usable = [c for c in contrasts if c.positive.any() and c.negative.any()]
-    tables = [_pair_counts(contrast, subject, n_subjects) for contrast in usable]
+    return _statistic_of_pairs(_tables(contrasts, subject, n_subjects))
 
+
+def mean_auc_statistic(parts: Sequence[tuple[Iterable[Contrast], NDArray[np.intp]]], n_subjects: int) -> Statistic:
+    """Return the mean over several seeds of a pooled AUC as a function of counts.
+
+    Where all seeds predict samples of the same subjects and levels, the pairs of a resample are the same in number, so
+    that the mean of the AUCs is that of the mean pairs won, which is computed once.
+
+    Parameters
+    ----------
+    parts : sequence of (contrasts, subject)
+        As for `auc_statistic`, for each seed.
+    n_subjects : int
+    """
+    tables = [_tables(contrasts, subject, n_subjects) for contrasts, subject in parts]
+    totals = [np.array([table[1:] for table in of_seed]) for of_seed in tables]
+    if all(np.array_equal(own, totals[0]) for own in totals):
+        of_contrasts = zip(*tables, strict=True)
+        tables = [[(np.mean([won for won, _, _ in own], axis=0), own[0][1], own[0][2]) for own in of_contrasts]]
+    return average_statistic([_statistic_of_pairs(of_seed) for of_seed in tables])
+
+
+_Pairs = tuple[Array, Array, Array]
+"""Pairs won (S, S) by positives of s over negatives of t, and each subject's numbers of both (S,)."""
+
+
+def _tables(contrasts: Iterable[Contrast], subject: NDArray[np.intp], n_subjects: int) -> list[_Pairs]:
+    usable = [c for c in contrasts if c.positive.any() and c.negative.any()]
+    return [_pair_counts(contrast, subject, n_subjects) for contrast in usable]
+
+
+def _statistic_of_pairs(tables: Sequence[_Pairs]) -> Statistic:
     def statistic(counts: Array) -> Array:
         values = np.full((len(tables), len(counts)), np.nan)
         for row, (wins, positives, negatives) in zip(values, tables, strict=True):
@@ -244,22 +274,24 @@ def auc_statistic(contrasts: Iterable[Contrast], subject: NDArray[np.intp], n_su
     return statistic
 
 
-def _pair_counts(contrast: Contrast, subject: NDArray[np.intp], n_subjects: int) -> tuple[Array, Array, Array]:
+def _pair_counts(contrast: Contrast, subject: NDArray[np.intp], n_subjects: int) -> _Pairs:
     """Return wins (S, S) of positives of s over negatives of t, and each subject's numbers of both (S,)."""
     winner, loser = subject[contrast.positive], subject[contrast.negative]
     high, low = contrast.score[contrast.positive], contrast.score[contrast.negative]
     order = np.argsort(low, kind="stable")
     # beaten[r, t]: negatives of subject t among the r lowest.
-    beaten = np.zeros((len(low) + 1, n_subjects))
+    beaten = np.zeros((len(low) + 1, n_subjects), dtype=np.float32)  # exact for whole numbers below 2**24
     beaten[np.arange(1, len(low) + 1), loser[order]] = 1
-    beaten = beaten.cumsum(axis=0)
-    below, not_above = (np.searchsorted(low[order], high, side) for side in ("left", "right"))
-    of_each = (beaten[below] + beaten[not_above]) / 2
-    owners = np.zeros((n_subjects, len(high)))
-    owners[winner, np.arange(len(high))] = 1
+    np.cumsum(beaten, axis=0, out=beaten)
+    by_winner = np.argsort(winner, kind="stable")
+    winners, first = np.unique(winner[by_winner], return_index=True)
+    below, not_above = (np.searchsorted(low[order], high[by_winner], side) for side in ("left", "right"))
+    twice = beaten[below] + beaten[not_above]
+    wins = np.zeros((n_subjects, n_subjects))
+    wins[winners] = np.add.reduceat(twice, first, axis=0, dtype=np.float64) / 2
     positives = np.bincount(winner, minlength=n_subjects).astype(np.float64)
     negatives = np.bincount(loser, minlength=n_subjects).astype(np.float64)
-    return owners @ of_each, positives, negatives
+    return wins, positives, negatives
 
 
 def average_statistic(statistics: Sequence[Statistic]) -> Statistic:

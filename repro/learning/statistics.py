@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata, wilcoxon
 
-from repro.learning.metrics import DEFAULTS, METRICS, MetricOptions, compute, intensity
+from repro.learning.metrics import DEFAULTS, METRICS, MetricOptions, compute, compute_each, intensity
 from repro.learning.predictions import Predictions
 from repro.learning.resampling import (
     Statistic,
-    auc_statistic,
     average_statistic,
     bootstrap_interval,
     intensity_statistic,
+    mean_auc_statistic,
     mean_of_defined,
     mean_statistic,
 )
@@ -120,13 +120,13 @@ def per_subject(predictions: Predictions, metric: str, options: MetricOptions = 
         For an unknown metric or unusable predictions.
     """
     subjects, subject = np.unique(predictions.subject, return_inverse=True)
+    (folds, fold), (seeds, seed) = (np.unique(x, return_inverse=True) for x in (predictions.fold, predictions.seed))
+    runs, run = np.unique((subject * len(folds) + fold) * len(seeds) + seed, return_inverse=True)
+    of_all = compute_each(metric, predictions.level, predictions.scores, run, options)
+    ends = np.searchsorted(runs, np.arange(len(subjects) + 1) * len(folds) * len(seeds))
     values, partly = np.full(len(subjects), np.nan), []
     for index, name in enumerate(subjects.tolist()):
-        own = predictions.select(subject == index)
-        runs = np.unique(np.stack([own.fold, own.seed]), axis=1, return_inverse=True)[1].ravel()
-        of_runs = np.array(
-            [compute(metric, own.level[runs == r], own.scores[runs == r], options) for r in range(runs.max() + 1)]
-        )
+        of_runs = of_all[ends[index] : ends[index + 1]]
         values[index] = mean_of_defined(of_runs)
         if np.isnan(of_runs).any() and not np.isnan(of_runs).all():
             partly.append(name)
@@ -134,8 +134,8 @@ def per_subject(predictions: Predictions, metric: str, options: MetricOptions = 
         metric=metric,
         subjects=tuple(subjects.tolist()),
         values=values,
-        n_folds=len(np.unique(predictions.fold)),
-        n_seeds=len(np.unique(predictions.seed)),
+        n_folds=len(folds),
+        n_seeds=len(seeds),
         partly_undefined=tuple(partly),
     )
 
@@ -234,9 +234,8 @@ def pooled(
     seeds = np.unique(predictions.seed)
     parts = [predictions.seed == seed for seed in seeds]
     of_seeds = np.array([compute(metric, predictions.level[p], predictions.scores[p], options) for p in parts])
-    statistic = average_statistic(
-        [_pooled_statistic(predictions.select(p), metric, options, subject[p], len(subjects)) for p in parts]
-    )
+    of_parts = [(predictions.select(p), subject[p]) for p in parts]
+    statistic = _pooled_statistic(of_parts, metric, options, len(subjects))
     low, high = bootstrap_interval(statistic, len(subjects), confidence=confidence, n_resamples=n_resamples)
     return Estimate(
         metric=metric,
@@ -252,12 +251,17 @@ def pooled(
 
 
 def _pooled_statistic(
-    part: Predictions, metric: str, options: MetricOptions, subject: NDArray[np.intp], n_subjects: int
+    parts: Sequence[tuple[Predictions, NDArray[np.intp]]], metric: str, options: MetricOptions, n_subjects: int
 ) -> Statistic:
+    """Return the mean over seeds of a metric as a function of counts; parts are each seed's samples and subjects."""
     if METRICS[metric].contrasts is not None:
-        return auc_statistic(options.contrasts(metric, part.level, part.scores), subject, n_subjects)
-    predicted = intensity(part.scores, decode=options.decode)
-    return intensity_statistic(metric, subject, n_subjects, part.level.astype(np.float64), predicted)
+        contrasts = [(options.contrasts(metric, part.level, part.scores), subject) for part, subject in parts]
+        return mean_auc_statistic(contrasts, n_subjects)
+    of_seeds = []
+    for part, subject in parts:
+        predicted = intensity(part.scores, decode=options.decode)
+        of_seeds.append(intensity_statistic(metric, subject, n_subjects, part.level.astype(np.float64), predicted))
+    return average_statistic(of_seeds)
 
 
 @dataclass(frozen=True)

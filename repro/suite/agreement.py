@@ -18,12 +18,12 @@ from repro.suite.engine import Task
 from repro.suite.measured import Measurement, Setting
 from repro.suite.store import Store, hash_of
 
-__all__ = ["SERIES", "correlations", "measure_agreement", "plan_agreement"]
+__all__ = ["SERIES", "VERSION", "correlations", "measure_agreement", "plan_agreement"]
 
 SERIES = "image_correlation"
 """Name of what is stored."""
 
-_VERSION = 1
+VERSION = 1
 """Raised when the same images would give other numbers."""
 
 _BLOCK = 128
@@ -92,7 +92,7 @@ def plan_agreement(setting: Setting) -> Measurement:
         raise NotPossible(f"clips of {shortest} frames are too short for the default's image ({usual.shortest_clip})")
     inputs = [encoding_tasks(setting.corpus, shown, setting.store) for shown in (spec, usual)]
     shards = {"images": list(inputs[0]), "usual": list(inputs[1])}
-    description = {"version": _VERSION, "measures": SERIES, **shards}
+    description = {"version": VERSION, "measures": SERIES, **shards}
     key = hash_of(description)
     task = Task(
         f"measure-{key}",

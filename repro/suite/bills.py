@@ -38,6 +38,7 @@ _UNTIMED = (Fit, Measure)
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``plan`` beside those of all commands."""
+    parser.add_argument("--all", action="store_true", help="plan every experiment, which is what is done anyway")
     parser.add_argument(
         "--measure",
         choices=("missing", "all"),

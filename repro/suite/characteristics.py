@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from repro.data.accounting import LEVELS_THAT_OCCUR, Account, account, compare, words
 from repro.data.simulator import GENERATOR_VERSION
 from repro.suite.accounts import simulated_account
-from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, add_options, open_given
+from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, add_options, open_given, parsed
 from repro.suite.display import METRICS, format_number
 from repro.suite.ledgers import state
 from repro.suite.provenance import circumstances
@@ -135,7 +135,7 @@ def main(table: Characteristics, arguments: Sequence[str] | None = None) -> int:
     """Run one such table from the command line and return the exit status; see :func:`run_characteristics`."""
     parser = argparse.ArgumentParser(prog=f"python -m repro.{table.name}", description=table.title, allow_abbrev=False)
     add_options(parser)
-    return run_characteristics(table, parser.parse_args(arguments))
+    return run_characteristics(table, parsed(parser, arguments))
 
 
 def run_characteristics(table: Characteristics, options: argparse.Namespace, session: Session | None = None) -> int:

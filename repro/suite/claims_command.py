@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from repro.files import check_writable
+from repro.files import check_folders
 from repro.suite.claims import Claims, Entry, needed
 from repro.suite.claims_page import lay_out, markdown, write
-from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, Computed, add_options, compute
+from repro.suite.command import COMPLETE, INCOMPLETE, USAGE, Computed, add_options, compute, interrupted, parsed
 from repro.suite.engine import Failure
 from repro.suite.progress import Progress
 from repro.suite.provenance import circumstances
@@ -21,6 +21,7 @@ from repro.suite.readings import Readings
 from repro.suite.scales import SCALES
 from repro.suite.session import Session
 from repro.suite.spec import Column, Table
+from repro.suite.summary import summarise
 from repro.suite.verdicts import ALPHA, Judged, Reading, judge, to_frame
 from repro.suite.verdicts import INCOMPLETE as LACKING
 from repro.suite.work import MEASURED
@@ -34,7 +35,7 @@ def main(claims: Claims, arguments: Sequence[str] | None = None) -> int:
         prog=f"python -m repro.{claims.name}", description=claims.title, allow_abbrev=False
     )
     add_options(parser)
-    return run_claims(claims, parser.parse_args(arguments))
+    return run_claims(claims, parsed(parser, arguments))
 
 
 def run_claims(claims: Claims, options: argparse.Namespace, session: Session | None = None) -> int:
@@ -47,8 +48,7 @@ def run_claims(claims: Claims, options: argparse.Namespace, session: Session | N
     """
     begin = time.monotonic()
     try:
-        for name in ("out", "store"):
-            check_writable(getattr(options, name), f"--{name}")
+        check_folders(options)
         if session is not None:
             return _run(claims, options, session, begin)
         with Session(options) as own:
@@ -56,9 +56,8 @@ def run_claims(claims: Claims, options: argparse.Namespace, session: Session | N
     except ValueError as error:
         _say(f"{claims.name}: {error}")
         return USAGE
-    except KeyboardInterrupt:
-        _say(f"{claims.name}: interrupted; what is finished is kept in {options.store}: run the same command to go on")
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return interrupted(claims.name, options, error)
 
 
 @dataclass
@@ -70,6 +69,7 @@ class _Gathered:
     data: dict[str, dict[str, Any]] = field(default_factory=dict)
     kinds: set[str] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
+    n_tasks: int = 0
     statuses: list[int] = field(default_factory=list)
 
     def add(self, part: Table, computed: Computed, session: Session) -> None:
@@ -98,6 +98,7 @@ class _Gathered:
             self.data[name] = {"simulated": own.simulated, "fingerprint": own.fingerprint}
         self.kinds.add(computed.data)
         self.failures += computed.failures
+        self.n_tasks += computed.n_tasks
 
 
 def _reading(found: Readings, row: str, column: Column) -> Reading:
@@ -142,8 +143,8 @@ def _finish(claims: Claims, gathered: _Gathered, options: argparse.Namespace, be
     written = write(claims, judged, frame, scale, options.out, data, record)
     sys.stdout.write(markdown(lay_out(claims, judged, scale, data), judged) + "\n")
     _say("written: " + ", ".join(str(path) for path in written))
-    for failure in gathered.failures:
-        _say(f"failed: {failure.task.label}\n  {failure.reason}")
+    for line in summarise(claims.name, gathered.n_tasks, gathered.failures, getattr(options, "typed", None)):
+        _say(line)
     lacking = [one.claim.sentence for one in judged if one.verdict == LACKING]
     if lacking:
         _say(f"{claims.name} is INCOMPLETE: {len(lacking)}/{len(judged)} claims lack cells")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from repro.files import check_writable
+from repro.files import check_folders
+from repro.suite.cluster import add_where
 from repro.suite.corpus import Corpus
 from repro.suite.emit import emit, to_markdown
-from repro.suite.engine import Failure, available_cores
-from repro.suite.plan import Plan
+from repro.suite.engine import Failure, Task, Terminated
+from repro.suite.plan import Plan, is_done
 from repro.suite.progress import Progress
 from repro.suite.provenance import provenance
 from repro.suite.scales import SCALES
@@ -22,6 +26,7 @@ from repro.suite.session import Session, open_given
 from repro.suite.spec import DATASET_LABELS, STILLS_LABELS, Population, Scale, Table
 from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import Store
+from repro.suite.summary import summarise
 from repro.suite.tabulate import judge, tabulate
 from repro.suite.work import build_plan, expected_cells
 
@@ -29,19 +34,23 @@ __all__ = [
     "COMPLETE",
     "INCOMPLETE",
     "INTERRUPTED",
+    "TERMINATED",
     "USAGE",
     "Computed",
     "add_openface",
     "add_options",
     "compute",
     "device_of",
+    "interrupted",
     "main",
     "open_given",
+    "parsed",
     "positive",
+    "report_failures",
     "run",
 ]
 
-COMPLETE, INCOMPLETE, USAGE, INTERRUPTED = 0, 1, 2, 130
+COMPLETE, INCOMPLETE, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 class UsageError(ValueError):
@@ -86,12 +95,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="compute what is missing; show what is there; compute all again; say what is left to do",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--jobs", type=positive, default=available_cores(), metavar="N", help="processes side by side")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler, in place of local processes")
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="on a GPU: the same numbers in every run on one machine, at some cost in time (a CPU needs no option)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="end a step that takes longer, and count it as failed; with --jobs 1 steps then run in a process of their "
+        "own, too (default, or 0: no limit)",
+    )
     parser.add_argument("--shard", type=_shard, default=(1, 1), metavar="i/N", help="compute only every N-th cell")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="repetitions of every cell")
     parser.add_argument("--strict", action="store_true", help="stop at damaged data instead of recording it")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_where(parser)
 
 
 def add_openface(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +133,14 @@ def positive(text: str) -> int:
     return value
 
 
+def _seconds(text: str) -> float | None:
+    """Parse a time limit; 0 and none are no limit."""
+    value = 0.0 if text.lower() == "none" else float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return value or None
+
+
 def _shard(text: str) -> tuple[int, int]:
     index, _, count = text.partition("/")
     if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
@@ -126,11 +154,20 @@ def main(table: Table, arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0: complete; 1: cells are missing or failed; 2: the options or the data cannot be used; 130: interrupted.
+        0: complete; 1: cells are missing or failed; 2: the options or the data cannot be used; 130: interrupted by
+        Ctrl-C; 143: ended by SIGTERM.
     """
     parser = argparse.ArgumentParser(prog=f"python -m repro.{table.name}", description=table.title, allow_abbrev=False)
     add_options(parser)
-    return run(table, parser.parse_args(arguments))
+    return run(table, parsed(parser, arguments))
+
+
+def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse options, and keep the command line as it was typed for the record, in ``typed``."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(given)
+    options.typed = f"{parser.prog} {shlex.join(given)}".strip()
+    return options
 
 
 def run(table: Table, options: argparse.Namespace, session: Session | None = None) -> int:
@@ -138,8 +175,7 @@ def run(table: Table, options: argparse.Namespace, session: Session | None = Non
     begin = time.monotonic()
     progress = Progress(table.name, visible=not options.quiet)
     try:
-        for name in ("out", "store"):
-            check_writable(getattr(options, name), f"--{name}")
+        check_folders(options)
         if session is not None:
             return _run(table, options, session, progress, begin)
         with Session(options) as own:
@@ -148,10 +184,19 @@ def run(table: Table, options: argparse.Namespace, session: Session | None = Non
         progress.close()
         _say(f"{table.name}: {error}")
         return USAGE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         progress.close()
-        _say(f"{table.name}: interrupted; what is finished is kept in {options.store}: run the same command to go on")
-        return INTERRUPTED
+        return interrupted(table.name, options, error)
+
+
+def interrupted(name: str, options: argparse.Namespace, error: KeyboardInterrupt) -> int:
+    """Say how to go on after Ctrl-C or SIGTERM, and return the exit status of either."""
+    terminated = isinstance(error, Terminated)
+    _say(
+        f"{name}: {'terminated' if terminated else 'interrupted'}; what is finished is kept in {options.store}, and "
+        "where trainings stood: run the same command to go on"
+    )
+    return TERMINATED if terminated else INTERRUPTED
 
 
 def _run(table: Table, options: argparse.Namespace, session: Session, progress: Progress, begin: float) -> int:
@@ -176,6 +221,8 @@ class Computed:
     plan : Plan
     corpora : mapping
     data : {"simulated", "licensed"}
+    n_tasks : int
+        That were to be run.
     failures : sequence of Failure
     damaged : sequence of str
         What was set aside.
@@ -186,6 +233,7 @@ class Computed:
     plan: Plan
     corpora: Mapping[str, Corpus | StillCorpus]
     data: str
+    n_tasks: int
     failures: Sequence[Failure]
     damaged: Sequence[str]
 
@@ -232,7 +280,7 @@ def compute(table: Table, options: argparse.Namespace, session: Session, progres
             return COMPLETE if options.mode == "plan" else INCOMPLETE
         if failures:
             progress.close()
-            return _report_failures(table, failures)
+            return report_failures(table.name, None, failures, options)
     corpora = session.corpora(roots, scale, given=given)
     if not any(corpus.dataset.simulated for corpus in corpora.values()):
         table = table.without_simulated_rows()
@@ -243,14 +291,25 @@ def compute(table: Table, options: argparse.Namespace, session: Session, progres
         progress.close()
         _print_plan(table, plan, session, [task.kind for task in left_over])
         return COMPLETE
+    if options.deterministic:
+        left_over = [_deterministic(task) for task in left_over]
     progress.add(left_over if computing else [])
-    failures = session.engine.run(left_over, progress) if computing else []
+    # what is computed all again is there from the start
+    there = None if options.mode == "always" else partial(is_done, store=store)
+    failures = session.engine.run(left_over, progress, there) if computing else []
     data = "simulated" if any(corpus.dataset.simulated for corpus in corpora.values()) else "licensed"
-    return Computed(table, scale, plan, corpora, data, failures, damaged)
+    return Computed(table, scale, plan, corpora, data, len(left_over), failures, damaged)
 
 
 _COST_OF_A_TABLE: Mapping[str, float] = {"smoke": 25.0, "quick": 700.0, "paper": 1e6}
 """Rough seconds on one core that a table takes after its data is there; used until it is planned."""
+
+
+def _deterministic(task: Task) -> Task:
+    """Return a task that uses deterministic algorithms only, wherever it runs; what measures time is left as it is."""
+    from repro.learning.determinism import run_deterministically
+
+    return task if task.kind == "measure" else replace(task, function=partial(run_deterministically, task.function))
 
 
 def _given_roots(table: Table, options: argparse.Namespace) -> dict[Population, Path]:
@@ -261,7 +320,7 @@ def _given_roots(table: Table, options: argparse.Namespace) -> dict[Population, 
     UsageError
         If only some of the table's datasets are given: a table never mixes licensed with simulated data.
     """
-    roots = {name: Path(root) for name in table.datasets if (root := getattr(options, name)) is not None}
+    roots = {name: Path(root).absolute() for name in table.datasets if (root := getattr(options, name)) is not None}
     if roots and table.simulated_only:
         _say(f"{table.name}: varies the simulator, so that the given {', '.join(roots)} data is not used")
         return {}
@@ -342,13 +401,13 @@ def _finish(computed: Computed, store: Store, options: argparse.Namespace, begin
         counts = frame.drop_duplicates("row")
         _say(f"{table.name} is INCOMPLETE: {counts.cells_done.sum()}/{counts.cells_total.sum()} cells")
         status = INCOMPLETE
-    return _report_failures(table, failures) if failures else status
+    return report_failures(table.name, computed.n_tasks, failures, options) if failures else status
 
 
-def _report_failures(table: Table, failures: Sequence[Failure]) -> int:
-    for failure in failures:
-        _say(f"failed: {failure.task.label}\n  {failure.reason}")
-    _say(f"{table.name}: {len(failures)} steps failed; mend the cause and run the same command again")
+def report_failures(title: str, n_tasks: int | None, failures: Sequence[Failure], options: argparse.Namespace) -> int:
+    """Say what failed, and return the exit status."""
+    for line in summarise(title, n_tasks, failures, getattr(options, "typed", None)):
+        _say(line)
     return INCOMPLETE
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,7 @@ from repro.data.encoding import InputSpec
 from repro.data.labelled import frame_levels
 from repro.data.material import Material
 from repro.data.schema import Dataset, Exclusion
-from repro.learning.protocols import Split, grouped_k_fold, leave_one_subject_out, share_of_videos
+from repro.learning.protocols import Split, VideosInTurn, grouped_k_fold, leave_one_subject_out
 from repro.learning.seeds import seed_from
 from repro.suite.spec import Clips
 from repro.suite.store import hash_of
@@ -68,30 +69,43 @@ class Corpus:
             "clips_per_source": clips.clips_per_source,
         }
         self.remarks: list[str] = []
-        self._cut: dict[str, list[Source]] = {}
+        self._cut: dict[str, tuple[list[Source], list[str]]] = {}
+        self._folds: dict[tuple[str, int], list[Split]] = {}
+        self._train_subjects: dict[bytes, list[str]] = {}
+        self._in_turn: dict[int, VideosInTurn] = {}
+        self._shares: dict[tuple[float, tuple[str, ...], int], list[str]] = {}
+        self._videos_of: dict[tuple[str, ...], list[str]] = {}
         if not self.labelled:
             raise ValueError(
                 f"{dataset.root}: no clip of {dataset.name} can be used; "
                 + ("; ".join(f"{row.file}: {row.reason}" for row in self.excluded[:3]) or "it holds no video")
             )
 
+    @cached_property
+    def owners(self) -> Mapping[str, str]:
+        """Subject of each video."""
+        return {record.video: record.subject for record in self.dataset.records}
+
     def sources(self, material: Material, spec: InputSpec) -> list[Source]:
         """Cut unlabelled clips as a material wants them, once; what is left out is added to the remarks."""
-        key = hash_of({**material.describe(), "input": spec.describe()})
+        usual = type(material).cut is Material.cut  # whatever the clips are shown as
+        key = "" if usual else hash_of({**material.describe(), "input": spec.describe()})
         if key not in self._cut:
             cut_as = self.unlabelled_description
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
-                self._cut[key] = material.cut(
+                made = material.cut(
                     self.dataset,
                     spec,
                     clip_length=cut_as["length"],
                     stride=cut_as["stride"],
                     clips_per_source=cut_as["clips_per_source"],
                 )
-            found = [f"{self.dataset.name}, {material.name} of {spec.kind}: {warning.message}" for warning in told]
-            self.remarks = list(dict.fromkeys([*self.remarks, *found]))
-        return self._cut[key]
+            self._cut[key] = made, [str(warning.message) for warning in told]
+        sources, messages = self._cut[key]
+        found = [f"{self.dataset.name}, {material.name} of {spec.kind}: {message}" for message in messages]
+        self.remarks = list(dict.fromkeys([*self.remarks, *found]))
+        return sources
 
     @cached_property
     def has_landmarks(self) -> bool:
@@ -105,13 +119,38 @@ class Corpus:
         found = frame_levels(self.dataset, self.labelled)
         return None if found is None else {clip.id: own for clip, own in zip(self.labelled, found, strict=True)}
 
-    @property
+    @cached_property
     def subjects(self) -> np.ndarray:
         """Subject of each labelled clip."""
         return np.array([clip.subject for clip in self.labelled])
 
+    @cached_property
+    def levels(self) -> NDArray[np.int64]:
+        """Level of each labelled clip."""
+        return np.array([clip.level for clip in self.labelled], dtype=np.int64)
+
+    def count_labelled(self, videos: Collection[str]) -> int:
+        """Count the labelled clips of some videos."""
+        return sum(self._clips_of_videos[video] for video in videos)
+
+    @cached_property
+    def _clips_of_videos(self) -> Counter[str]:
+        return Counter(clip.video for clip in self.labelled)
+
     def folds(self, protocol: str, n_folds: int) -> list[Split]:
-        """Folds of the labelled clips."""
+        """Folds of the labelled clips, made once."""
+        if (protocol, n_folds) not in self._folds:
+            self._folds[protocol, n_folds] = self._divide(protocol, n_folds)
+        return self._folds[protocol, n_folds]
+
+    def train_subjects(self, split: Split) -> list[str]:
+        """Subjects that a fold trains on, sorted; the same list each time."""
+        key = split.train.tobytes()
+        if key not in self._train_subjects:
+            self._train_subjects[key] = np.unique(self.subjects[split.train]).tolist()
+        return self._train_subjects[key]
+
+    def _divide(self, protocol: str, n_folds: int) -> list[Split]:
         if protocol == "leave_one_subject_out":
             return list(leave_one_subject_out(self.subjects))
         if protocol == "grouped_k_fold":
@@ -122,22 +161,34 @@ class Corpus:
         raise ValueError(f"protocol {protocol!r} is not one of 'leave_one_subject_out', 'grouped_k_fold'")
 
     def videos_of_share(self, share: float, train_subjects: Sequence[str], repetition: int) -> list[str]:
-        """Choose a share of the videos, from training subjects only (decision D18).
+        """Choose a share of the videos, from training subjects only (decision D18); the same list each time.
 
         Raises
         ------
         NotPossible
             If the training subjects have too few.
         """
-        records = self.dataset.records
-        seed = seed_from("share", self.dataset.name, repetition)
-        try:
-            index = share_of_videos(
-                [r.video for r in records], [r.subject for r in records], train_subjects, share, seed
-            )
-        except ValueError as error:
-            raise NotPossible(str(error)) from error
-        return sorted(records[i].video for i in index)
+        key = (share, tuple(train_subjects), repetition)
+        if key not in self._shares:
+            records = self.dataset.records
+            if repetition not in self._in_turn:
+                seed = seed_from("share", self.dataset.name, repetition)
+                videos, subjects = [r.video for r in records], [r.subject for r in records]
+                self._in_turn[repetition] = VideosInTurn(videos, subjects, seed)
+            try:
+                index = self._in_turn[repetition].share(train_subjects, share)
+            except ValueError as error:
+                raise NotPossible(str(error)) from error
+            self._shares[key] = sorted(records[i].video for i in index)
+        return self._shares[key]
+
+    def videos_of_subjects(self, subjects: Sequence[str]) -> list[str]:
+        """Return the names of all videos of some subjects, sorted; the same list each time."""
+        key = tuple(subjects)
+        if key not in self._videos_of:
+            wanted = set(subjects)
+            self._videos_of[key] = sorted(r.video for r in self.dataset.records if r.subject in wanted)
+        return self._videos_of[key]
 
     def pspi(self) -> Mapping[str, int] | None:
         """Return the true PSPI of each labelled clip, where it is known: UNBC's labels, or a simulation's truth."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from typing import Any
 
 from repro.data.encoding import InputSpec
 from repro.data.material import Material
 from repro.learning.finetune import FineTuning
-from repro.learning.pretext import BackboneSpec
+from repro.learning.pretext import BackboneSpec, PretextTask
 from repro.suite import tasks
 from repro.suite.engine import Task
 from repro.suite.store import hash_of
@@ -25,7 +26,8 @@ from repro.suite.units import Encoding, Example, Features, FineTune, Fit, Infer,
 __all__ = ["Ledger"]
 
 
-class _Encoded(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Encoded:
     """What an encoding task will leave: its subject, and the clips of each video."""
 
     subject: str
@@ -36,9 +38,15 @@ class _Encoded(NamedTuple):
     def spec(self) -> InputSpec:
         return self.example.spec
 
-    @property
+    @cached_property
     def n(self) -> int:
         return sum(self.clips.values())
+
+    def of(self, videos: Set[str]) -> int:
+        """Count the clips of some videos."""
+        if self.clips.keys() <= videos:
+            return self.n
+        return sum(n for video, n in self.clips.items() if video in videos)
 
 
 class Ledger:
@@ -54,6 +62,7 @@ class Ledger:
         self._datasets = datasets
         self._counted: set[str] = set()
         self._encoded: dict[str, _Encoded] = {}
+        self._tasks: dict[str, tuple[Mapping[str, Any], str]] = {}
 
     def add(self, planned: Iterable[Task], remaining: Iterable[Task]) -> tuple[Counter[Work], Counter[str]]:
         """Count what remains of a plan and was not counted before.
@@ -102,11 +111,8 @@ class Ledger:
 
     def _encoding(self, task: Task) -> tuple[Work, int]:
         example = self._encoded[task.id].example
-        spec, material, dataset = example.spec, example.material, example.dataset
-        described = {"dataset": dataset, "input": spec.describe(), "material": material.describe()}
-        label = f"{_shown(spec)} of {dataset}" + ("" if type(material) is Material else f", {material.name}")
         frames = sum(len(clip) for _, clips in task.arguments["work"] for clip, _ in clips)
-        return Encoding(hash_of({"encoding": described}), label, example), frames
+        return Encoding(*_named_encoding(example.dataset, example.spec, example.material), example), frames
 
     def _features(self, task: Task) -> Iterator[tuple[Work, int]]:
         """Count the extractors that were not counted before."""
@@ -143,8 +149,9 @@ class Ledger:
             self._chosen(keys, given["videos"][name]) for name, keys in given["shards"].items()
         )
         stored = 3 * spec.size**2 * pool > tasks.IN_MEMORY
+        description, changes = self._task(pretext)
         described = {
-            "pretext": pretext.description(),
+            "pretext": description,
             "backbone": backbone.describe(),
             "schedule": {"epochs": schedule.epochs, "batch": schedule.batch_size},
             "size": spec.size,
@@ -154,14 +161,21 @@ class Ledger:
         }
         views = f" by {spec.images_per_clip} images" if spec.images_per_clip > 1 else ""
         shown = "stills" if example.record.divisible else f"clips{views}"
-        name = pretext.name + _changes(asdict(pretext), asdict(type(pretext)()))
-        label = f"{name} of {shown}{', from disk' if stored else ''}, {_network(backbone, spec)}"
+        label = f"{pretext.name}{changes} of {shown}{', from disk' if stored else ''}, {_network(backbone, spec)}"
         images = schedule.epochs * given["steps_per_epoch"] * schedule.batch_size
         yield Pretrain(hash_of(described), label, example, pretext, backbone, schedule, stored), images
         reassign = getattr(pretext, "reassign", None)
         looks = 0 if reassign is None else math.ceil(schedule.epochs / reassign)  # at the whole pool, to cluster it
         yield _infer(backbone, spec), looks * pool
         yield _read(example), pool * (looks if stored else 1)
+
+    def _task(self, pretext: PretextTask) -> tuple[Mapping[str, Any], str]:
+        """Return what a pretext task says of itself, and how it differs from the usual."""
+        name = repr(pretext)
+        if name not in self._tasks:
+            own, usual = asdict(pretext), asdict(type(pretext)())  # type: ignore[call-overload]
+            self._tasks[name] = pretext.description(), _changes(own, usual)
+        return self._tasks[name]
 
     def _training(self, task: Task) -> Iterator[tuple[Work, int]]:
         given = task.arguments
@@ -181,22 +195,15 @@ class Ledger:
         if given.get("probed"):
             yield _infer(settings.backbone, spec), shown + seen * 2 * spec.images_per_clip
             return
-        described = {
-            "fine-tuning": settings.backbone.describe(),
-            "batch": settings.schedule.batch_size,
-            "size": spec.size,
-            "frames": spec.images_per_clip if spec.is_volume else 1,
-        }
-        label = _network(settings.backbone, spec)
-        yield FineTune(hash_of(described), label, settings, spec), _images_of(settings, seen)
+        yield _fine_tune(settings, spec), _images_of(settings, seen)
         yield _infer(settings.backbone, spec), shown
 
     def _chosen(self, keys: Iterable[str], videos: Iterable[str] | None) -> int:
         shards = [self._encoded[f"input-{key}"] for key in keys]
         if videos is None:
             return sum(shard.n for shard in shards)
-        wanted = set(videos)
-        return sum(n for shard in shards for video, n in shard.clips.items() if video in wanted)
+        wanted = frozenset(videos)
+        return sum(shard.of(wanted) for shard in shards)
 
 
 def _images_of(settings: FineTuning, clips: int) -> int:
@@ -204,6 +211,27 @@ def _images_of(settings: FineTuning, clips: int) -> int:
     return settings.schedule.epochs * settings.passes(clips)[0] * clips
 
 
+@cache
+def _named_encoding(dataset: str, spec: InputSpec, material: Material) -> tuple[str, str]:
+    """Return the key and the label of an encoding."""
+    described = {"dataset": dataset, "input": spec.describe(), "material": material.describe()}
+    label = f"{_shown(spec)} of {dataset}" + ("" if type(material) is Material else f", {material.name}")
+    return hash_of({"encoding": described}), label
+
+
+@cache
+def _fine_tune(settings: FineTuning, spec: InputSpec) -> FineTune:
+    """Return what it is to train a network on an image."""
+    described = {
+        "fine-tuning": settings.backbone.describe(),
+        "batch": settings.schedule.batch_size,
+        "size": spec.size,
+        "frames": spec.images_per_clip if spec.is_volume else 1,
+    }
+    return FineTune(hash_of(described), _network(settings.backbone, spec), settings, spec)
+
+
+@cache
 def _infer(backbone: BackboneSpec, spec: InputSpec) -> Infer:
     """Return what it is to show a network an image."""
     described = {"inference": backbone.describe(), "size": spec.size, "frames": spec.volume if spec.is_volume else 1}
@@ -211,7 +239,12 @@ def _infer(backbone: BackboneSpec, spec: InputSpec) -> Infer:
 
 
 def _read(example: Example) -> Read:
-    return Read(hash_of({"reading": example.spec.size}), f"{example.spec.size} px", example)
+    return Read(_key_of_reading(example.spec.size), f"{example.spec.size} px", example)
+
+
+@cache
+def _key_of_reading(size: int) -> str:
+    return hash_of({"reading": size})
 
 
 def _network(backbone: BackboneSpec, spec: InputSpec) -> str:

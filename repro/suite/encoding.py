@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from repro.data.clips import Clip
 from repro.data.encoding import InputSpec
@@ -14,7 +16,7 @@ from repro.data.material import Material
 from repro.suite import tasks
 from repro.suite.corpus import Corpus
 from repro.suite.engine import Task
-from repro.suite.store import Store, hash_of
+from repro.suite.store import Store, hashes_of
 
 if TYPE_CHECKING:
     from repro.suite.still_corpus import StillCorpus
@@ -58,25 +60,40 @@ def encoding_tasks(
     ValueError
         If labelled clips of stills are asked for, or a material that stills do not have.
     """
+    if material is not None:
+        spec = material.input(spec)
+    elif not isinstance(corpus, Corpus):
+        raise ValueError(f"{corpus.dataset.name} has no labelled clips; ask for a pretext task's material")
+    known = _MADE.setdefault(corpus, {})
+    asked = (store, type(material), repr((spec, material)))  # 1 and 1.0 are equal, and have two keys
+    if asked not in known:
+        known[asked] = _encoding_tasks(corpus, spec, store, material)
+    made = known[asked]
+    return {key: task for subject, key, task in made if subjects is None or subject in subjects}
+
+
+_MADE: WeakKeyDictionary[Corpus | StillCorpus, dict[Hashable, list[tuple[str, str, Task]]]] = WeakKeyDictionary()
+"""What was made for a corpus: the cells of a table ask for the same thousands of times."""
+
+
+def _encoding_tasks(
+    corpus: Corpus | StillCorpus, spec: InputSpec, store: str, material: Material | None
+) -> list[tuple[str, str, Task]]:
+    """Return the subject, the key and the task of each; the specification is the material's."""
     items: list[tuple[Clip, str]]
     if material is None:
-        if not isinstance(corpus, Corpus):
-            raise ValueError(f"{corpus.dataset.name} has no labelled clips; ask for a pretext task's material")
-        items, data = [(clip, "") for clip in corpus.labelled], corpus.labelled_description
+        items, data = [(clip, "") for clip in corpus.labelled], corpus.labelled_description  # type: ignore[union-attr]
     else:
-        spec = material.input(spec)
         items = [(clip, source.id) for source in corpus.sources(material, spec) for clip in source.clips]
         data = {**corpus.unlabelled_description, **material.describe()}
     by_subject: dict[str, dict[str, list[tuple[Clip, str]]]] = {}
     for clip, source in items:
         by_subject.setdefault(clip.subject, {}).setdefault(clip.video, []).append((clip, source))
     records = {record.video: record for record in corpus.dataset.records}
-    made: dict[str, Task] = {}
-    for subject, by_video in by_subject.items():
-        if subjects is not None and subject not in subjects:
-            continue
-        key = hash_of({"data": data, "subject": subject, "input": spec.describe()})
-        made[key] = Task(
+    keys = hashes_of({"data": data, "input": spec.describe()}, "subject", list(by_subject))
+    made: list[tuple[str, str, Task]] = []
+    for (subject, by_video), key in zip(by_subject.items(), keys, strict=True):
+        task = Task(
             f"input-{key}",
             "input",
             f"{spec.kind} images of {corpus.dataset.name} {subject}",
@@ -90,6 +107,7 @@ def encoding_tasks(
                 "material": material or Material(),
             },
         )
+        made.append((subject, key, task))
     return made
 
 
@@ -116,11 +134,12 @@ def faces_found(made: Iterable[Task], corpus: Corpus | StillCorpus, store: Store
     for task in made:
         if task.kind not in ("input", "features") or id(task.arguments["work"][0][0]) not in records:
             continue
-        if task.kind == "input":
-            folder = store.input_folder(task.arguments["key"])
-            found.update(read_notes(folder).faces.items() if folder.is_dir() else ())
-        for file in map(store.feature_file, task.arguments.get("wanted", ())):
-            found.update(read_feature_notes(file).faces.items() if file.is_file() else ())
+        with suppress(ValueError):  # what is damaged is told where it is used
+            if task.kind == "input":
+                folder = store.input_folder(task.arguments["key"])
+                found.update(read_notes(folder).faces.items() if folder.is_dir() else ())
+            for file in map(store.feature_file, task.arguments.get("wanted", ())):
+                found.update(read_feature_notes(file).faces.items() if file.is_file() else ())
     return dict(sorted(Counter(method for _, method in found).items()))
 
 

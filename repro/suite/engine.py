@@ -6,28 +6,45 @@ is not. No more tasks are in flight than there are slots, so that a worker's dea
 
 from __future__ import annotations
 
+import itertools
 import os
-import signal
 import sys
-import threading
 import time
-import traceback
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from repro.suite.cluster import connect
+from repro.stopping import Stopped
+from repro.suite.cluster import Where, connect
+from repro.suite.interrupts import Interrupts, Terminated
+from repro.suite.places import Beside, Cluster, Place, Slot
 from repro.suite.progress import Progress
+from repro.suite.runner import TaskEnded, limit_threads, packed, reason_of
 
-__all__ = ["Engine", "Failure", "Task", "available_cores"]
+__all__ = ["Engine", "Failure", "Task", "Terminated", "available_cores", "limit_threads"]
 
-_TOPIC = "repro-progress"
-_ATTEMPTS_AFTER_DEATH = 2
-"""A task whose worker died is tried on another worker this many times in all."""
+_ATTEMPTS: Mapping[str, int] = {"died": 2, "lost": 3}
+"""Times that a task is tried whose process ended, or whose worker was lost, for which it is rarely to blame."""
 
-_PATIENCE = 60
+_PATIENCE = 60.0
 """Seconds without any worker after which a run gives up; a worker that died is replaced within a few."""
+
+_VISIBLE = 90.0
+"""Seconds after which a file must be seen that a task on another machine wrote; NFS remembers for a minute that there
+was none."""
+
+_MARGIN = 3.0
+"""Seconds beyond their grace in which the leader hears from tasks that were asked to stop."""
+
+_TICKETS = itertools.count()
+"""Of all runs of this process, so that what is left over from one is not taken for another's."""
+
+_NO_FILE = (
+    "it ended well, but its file is not in the store that is seen here; give every machine the same folder as --store"
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,8 @@ class Task:
     requires : tuple of str
         Tasks that must be finished before. Names that are not in the same run count as finished.
     on_gpu : bool
-        One such task runs at a time, whatever the number of processes, so that they do not crowd one GPU.
+        Where workers have GPUs of their own, it runs on one of these. Elsewhere one such task runs at a time, whatever
+        the number of processes, so that they do not crowd one GPU.
     alone : bool
         Nothing else of the run is in flight while it runs, as with one that measures time. It waits until nothing else
         can be started. Other runs on the same machine, such as another shard, are not known.
@@ -69,10 +87,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that did not finish, and why."""
+    """A task that did not finish, and why; ``cause`` is the task that failed where it only required that one."""
 
     task: Task
     reason: str
+    cause: Task | None = None
 
 
 def available_cores() -> int:
@@ -82,54 +101,44 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def limit_threads() -> None:
-    """Keep this process to one thread: cells run side by side, and one thread gives the same bytes everywhere.
-
-    Only packages that the task imported are told, as importing them takes seconds.
-    """
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)
-    if cv2 := sys.modules.get("cv2"):
-        cv2.setNumThreads(0)
-
-
 class Engine:
     """Runs tasks; a context manager, as worker processes are started at the first need and kept until the end.
 
     Parameters
     ----------
-    jobs : int
-        Local worker processes; 1 runs everything in this process.
-    scheduler : str, optional
-        Address of a running Dask scheduler, whose workers are used instead.
+    where : Where or int
+        A number of local processes; with 1, and without `timeout`, everything runs in this process.
+    timeout : float, optional
+        Seconds that a task may take; one that takes longer is ended and counts as failed.
+
+    Raises
+    ------
+    ValueError
+        If `timeout` is not positive.
     """
 
-    def __init__(self, jobs: int, scheduler: str | None = None) -> None:
-        self.jobs, self.scheduler = jobs, scheduler
+    def __init__(self, where: Where | int, *, timeout: float | None = None) -> None:
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"a time limit of {timeout} s; give a positive number of seconds, or none")
+        self.where = Where(jobs=where) if isinstance(where, int) else where
+        self.timeout = timeout
         self._resources = ExitStack()
-        self._client: Any = None
-        self._interrupted = threading.Event()
+        self._interrupts = Interrupts()
+        self._beside: Beside | None = None
+        self._cluster: Cluster | None = None
 
     def __enter__(self) -> Engine:
-        """Listen to Ctrl-C; no process is started yet.
-
-        An exception that a signal raises inside a callback of the garbage collector is discarded by the interpreter,
-        so that the signal also leaves a mark, which the engine looks at.
-        """
-        if threading.current_thread() is threading.main_thread():
-            before = signal.signal(signal.SIGINT, self._interrupt)
-            self._resources.callback(signal.signal, signal.SIGINT, before)
+        """Listen to Ctrl-C and SIGTERM; no process is started yet."""
+        self._resources.enter_context(self._interrupts)
         return self
-
-    def _interrupt(self, number: int, frame: object) -> None:
-        self._interrupted.set()
-        raise KeyboardInterrupt
 
     def __exit__(self, *exception: object) -> None:
         """Stop what was started."""
         self._resources.close()
 
-    def run(self, tasks: Sequence[Task], progress: Progress) -> list[Failure]:
+    def run(
+        self, tasks: Sequence[Task], progress: Progress, is_done: Callable[[Task], bool] | None = None
+    ) -> list[Failure]:
         """Run tasks in an order that respects what they require.
 
         Parameters
@@ -137,48 +146,66 @@ class Engine:
         tasks : sequence of Task
         progress : Progress
             Must have been told of the tasks.
+        is_done : callable, optional
+            Whether a task's file is there, which then decides: a task whose worker was lost counts as finished, one
+            that another run has finished meanwhile is not run, and one that ended without its file has failed.
 
         Returns
         -------
         list of Failure
-            Tasks that raised, whose workers died, or that required one that did.
+            Tasks that raised, took too long, whose processes died twice, or that required one that failed.
 
         Raises
         ------
         ValueError
-            If a task requires itself, directly or through others.
+            If a task requires itself, directly or through others, or no worker is there.
+        KeyboardInterrupt
+            After Ctrl-C, or `Terminated` after SIGTERM. Running tasks were asked to write where they stand.
         """
-        queue = _Queue(tasks, self._interrupted)
+        queue = _Queue(tasks)
         if not tasks:
             return []
-        if self.scheduler is None and (self.jobs == 1 or len(tasks) == 1):
-            _run_here(queue, progress)
-        else:
-            if self._client is None:
-                self._client = connect(self._resources, self.jobs, self.scheduler)
-            _run_on_workers(self._client, queue, progress)
+        with self._interrupts.noted():
+            if self.where.in_process and self.timeout is None:
+                _Here(queue, progress, is_done, self._interrupts).run()
+            else:
+                place = self._place(len(tasks))
+                _Apart(queue, progress, is_done, self._interrupts, place, self.timeout).run()
         return queue.failures
+
+    def _place(self, n_tasks: int) -> Place:
+        """Return where tasks run; a cluster is not started for a single one, which runs in a process of its own."""
+        where = self.where
+        local = where.scheduler is None and where.slurm is None and not where.gpus
+        alone = self._cluster is None and n_tasks == 1 and local
+        if where.in_process or alone:
+            if self._beside is None:
+                self._beside = self._resources.enter_context(Beside(1))
+            return self._beside
+        if self._cluster is None:
+            patience = None if where.slurm is not None else _PATIENCE
+            self._cluster = Cluster(connect(self._resources, where), patience)
+        return self._cluster
 
 
 class _Queue:
     """Which task may run next, and what follows from one that failed."""
 
-    def __init__(self, tasks: Iterable[Task], interrupted: threading.Event) -> None:
-        self._interrupted = interrupted
+    def __init__(self, tasks: Iterable[Task]) -> None:
         self.waiting = {task.id: task for task in tasks}
         self.unfinished = set(self.waiting)
         self.failures: list[Failure] = []
 
-    def take(self, flying: Collection[Task] = ()) -> Task | None:
-        """Return a task that may start beside those in flight: one that runs alone only if there is no other."""
-        if self._interrupted.is_set():
-            raise KeyboardInterrupt
+    def take(self, flying: Collection[Task] = (), *, cpu: bool = True, gpu: bool = True) -> Task | None:
+        """Return a task that may start beside those in flight: one that runs alone only if there is no other.
+
+        `cpu` and `gpu` tell whether there is room for one of either sort.
+        """
         if any(other.alone for other in flying):
             return None
-        gpu_is_free = not any(other.on_gpu for other in flying)
         alone: str | None = None
         for name, task in self.waiting.items():
-            if self.unfinished.intersection(task.requires) or (task.on_gpu and not gpu_is_free):
+            if not (gpu if task.on_gpu else cpu) or self.unfinished.intersection(task.requires):
                 continue
             if not task.alone:
                 return self.waiting.pop(name)
@@ -189,104 +216,192 @@ class _Queue:
             raise ValueError(f"tasks require one another in a circle: {sorted(self.waiting)[:5]}")
         return None
 
+    def put_back(self, task: Task) -> None:
+        self.waiting[task.id] = task
+
     def finish(self, task: Task) -> None:
         self.unfinished.discard(task.id)
 
-    def fail(self, task: Task, reason: str) -> None:
-        self.failures.append(Failure(task, reason))
+    def fail(self, task: Task, reason: str, cause: Task | None = None) -> None:
+        self.failures.append(Failure(task, reason, cause))
         self.unfinished.discard(task.id)
         for name in [n for n, t in self.waiting.items() if task.id in t.requires]:
-            self.fail(self.waiting.pop(name), f"needs {task.label}, which failed")
+            self.fail(self.waiting.pop(name), f"needs {task.label}, which failed", cause or task)
 
 
-def _run_here(queue: _Queue, progress: Progress) -> None:
-    limit_threads()
-    while (task := queue.take()) is not None:
-        progress.start(task.id)
+class _Run:
+    """What a run does with tasks that end, wherever they run."""
+
+    def __init__(
+        self, queue: _Queue, progress: Progress, is_done: Callable[[Task], bool] | None, interrupts: Interrupts
+    ) -> None:
+        self.queue, self.progress, self.interrupts = queue, progress, interrupts
+        self._is_done = is_done
+
+    def is_there(self, task: Task) -> bool:
+        """Whether a task's file is known to be there."""
+        return self._is_done is not None and self._is_done(task)
+
+    def is_lacking(self, task: Task) -> bool:
+        """Whether a task's file is known not to be there."""
+        return self._is_done is not None and not self._is_done(task)
+
+    def take(self, flying: Collection[Task] = (), *, cpu: bool = True, gpu: bool = True) -> Task | None:
+        """Return a task to start, past those that another run has finished meanwhile."""
+        while (task := self.queue.take(flying, cpu=cpu, gpu=gpu)) is not None and self.is_there(task):
+            self.progress.skip(task.id)
+            self.queue.finish(task)
+        return task
+
+    def finish(self, task: Task) -> None:
+        self.progress.finish(task.id)
+        self.queue.finish(task)
+
+    def fail(self, task: Task, reason: str) -> None:
+        before = len(self.queue.failures)
+        self.queue.fail(task, reason)
+        for failure in self.queue.failures[before:]:
+            self.progress.drop(failure.task.id)
+
+
+class _Here(_Run):
+    """Runs tasks in this process, one after the other."""
+
+    def run(self) -> None:
+        limit_threads()
+        with self.interrupts.raised_late():
+            while self.interrupts.asked is None and (task := self.take()) is not None:
+                self.progress.start(task.id)
+                try:
+                    task.function(**task.arguments, report=partial(self._report, task.id))
+                except Stopped:
+                    self.interrupts.check()
+                    raise
+                except Exception as error:
+                    if self.is_there(task):
+                        self.finish(task)
+                    else:
+                        self.fail(task, reason_of(error))
+                else:
+                    if self.is_lacking(task):
+                        self.fail(task, _NO_FILE)
+                    else:
+                        self.finish(task)
+
+    def _report(self, name: str, fraction: float, message: str) -> None:
+        if self.interrupts.asked is not None:
+            raise Stopped
+        self.progress.report(name, fraction, message)
+
+
+class _Apart(_Run):
+    """Keeps every slot of a place busy until nothing is left to run."""
+
+    def __init__(
+        self,
+        queue: _Queue,
+        progress: Progress,
+        is_done: Callable[[Task], bool] | None,
+        interrupts: Interrupts,
+        place: Place,
+        timeout: float | None,
+    ) -> None:
+        super().__init__(queue, progress, is_done, interrupts)
+        self.place, self.timeout = place, timeout
+        self._flying: dict[int, tuple[Task, Slot]] = {}
+        self._tried: Counter[tuple[str, str]] = Counter()
+        self._unseen: dict[str, tuple[Task, float]] = {}
+
+    def run(self) -> None:
+        self.place.listen(self.progress.report)
         try:
-            task.function(**task.arguments, report=lambda f, m, name=task.id: progress.report(name, f, m))
-        except Exception as error:
-            progress.drop(task.id)
-            queue.fail(task, _reason(error))
-        else:
-            progress.finish(task.id)
-            queue.finish(task)
+            while self.interrupts.asked is None:
+                self._fill()
+                if not (self._flying or self._unseen or self.queue.waiting):  # workers may be yet to come
+                    return
+                self._land()
+            self._stop()
+        finally:
+            self.place.forget(self._flying)
 
-
-def _reason(error: BaseException) -> str:
-    """Return the message of an expected error, and the traceback of any other."""
-    if isinstance(error, (ValueError, FloatingPointError)):
-        return f"{type(error).__name__}: {error}"
-    return "".join(traceback.format_exception(error)).strip()
-
-
-def _on_worker(function: Callable[..., None], arguments: Mapping[str, Any], name: str) -> None:
-    """Run a task on a worker and send its progress to the client."""
-    from distributed import get_worker
-
-    limit_threads()
-    worker = get_worker()
-    last = [0.0]
-
-    def report(fraction: float, message: str) -> None:
-        if time.monotonic() - last[0] > 0.5:
-            last[0] = time.monotonic()
-            worker.log_event(_TOPIC, {"task": name, "fraction": fraction, "message": message})
-
-    function(**arguments, report=report)
-
-
-def _run_on_workers(client: Any, queue: _Queue, progress: Progress) -> None:
-    """Keep every slot busy until nothing is left to run."""
-    from distributed import wait
-    from distributed.scheduler import KilledWorker
-
-    def listen(event: tuple[float, dict[str, Any]]) -> None:
-        message = event[1]
-        progress.report(message["task"], message["fraction"], message["message"])
-
-    client.subscribe_topic(_TOPIC, listen)
-    flying: dict[Any, Task] = {}
-    deaths: dict[str, int] = {}
-    deserted_since: float | None = None
-    while True:
-        slots = sum(client.nthreads().values())
-        deserted_since = None if slots else deserted_since or time.monotonic()
-        if deserted_since is not None and time.monotonic() - deserted_since > _PATIENCE:
-            raise ValueError(f"no worker has been there for {_PATIENCE} s; look at the workers and run again")
-        progress.side_by_side(max(1, slots))
-        while len(flying) < max(1, slots):
-            task = queue.take(flying.values())
+    def _fill(self) -> None:
+        slots = self.place.slots()
+        self.progress.side_by_side(max(1, len(slots)))
+        while len(self._flying) < len(slots):
+            flying = [task for task, _ in self._flying.values()]
+            for_cpu, for_gpu = _free(slots, list(self._flying.values()))
+            task = self.take(flying, cpu=for_cpu is not None, gpu=for_gpu is not None)
             if task is None:
-                break
-            future = client.submit(
-                _on_worker,
-                task.function,
-                task.arguments,
-                task.id,
-                key=f"{task.id}-{deaths.get(task.id, 0)}",
-                pure=False,
-            )
-            flying[future] = task
-            progress.start(task.id)
-        if not flying:
-            return
+                return
+            slot = for_gpu if task.on_gpu else for_cpu
+            assert slot is not None
+            self._start(task, slot)
+
+    def _start(self, task: Task, slot: Slot) -> None:
+        ticket = next(_TICKETS)
+        self.progress.start(task.id)
         try:
-            done = wait(list(flying), timeout=1, return_when="FIRST_COMPLETED").done
-        except TimeoutError:
-            progress.tick()
-            continue
-        for future in done:
-            task = flying.pop(future)
-            error = future.exception() if future.status != "finished" else None
-            future.release()
-            if error is None:
-                progress.finish(task.id)
-                queue.finish(task)
-            elif isinstance(error, KilledWorker) and deaths.get(task.id, 0) + 1 < _ATTEMPTS_AFTER_DEATH:
-                deaths[task.id] = deaths.get(task.id, 0) + 1
-                queue.waiting[task.id] = task
+            work = packed(task.function, task.arguments)
+        except Exception as error:
+            self.fail(task, reason_of(error))
+            return
+        self._flying[ticket] = (task, slot)
+        self.place.submit(ticket, task.id, work, slot, on_gpu=task.on_gpu, timeout=self.timeout)
+
+    def _land(self) -> None:
+        """Wait a moment for a task to end, and look again for files that were not seen when theirs ended."""
+        landed = self.place.landed(1.0)
+        if landed is None:
+            self.progress.tick()
+        elif landed.ticket in self._flying:
+            task, _ = self._flying.pop(landed.ticket)
+            self._judge(task, landed.ending)
+        for task, until in list(self._unseen.values()):
+            lacking = self.is_lacking(task)
+            if not lacking or time.monotonic() > until:
+                del self._unseen[task.id]
+                self.fail(task, _NO_FILE) if lacking else self.finish(task)
+
+    def _judge(self, task: Task, ending: TaskEnded | None) -> None:
+        if ending is None and self.is_lacking(task):
+            self._unseen[task.id] = (task, time.monotonic() + _VISIBLE)
+        elif ending is None or self.is_there(task):
+            self.finish(task)
+        elif ending.how == "stopped":
+            self.queue.put_back(task)
+        elif ending.how in _ATTEMPTS:
+            tried = self._tried[task.id, ending.how] = self._tried[task.id, ending.how] + 1
+            if tried < _ATTEMPTS[ending.how]:
+                self.queue.put_back(task)
             else:
-                progress.drop(task.id)
-                died = isinstance(error, KilledWorker)
-                queue.fail(task, "its worker process died twice (out of memory?)" if died else _reason(error))
+                self.fail(task, f"{ending.reason}, {tried} times")
+        else:
+            self.fail(task, ending.reason)
+
+    def _stop(self) -> None:
+        """Ask what runs to stop; what finishes instead counts."""
+        self.place.stop(self.interrupts.grace)
+        until = time.monotonic() + self.interrupts.grace + _MARGIN
+        while self._flying and time.monotonic() < until:
+            self._land()
+
+
+def _free(slots: Sequence[Slot], taken: Sequence[tuple[Task, Slot]]) -> tuple[Slot | None, Slot | None]:
+    """Return a free slot for a task that needs no GPU, and one for a task that does.
+
+    Where workers have GPUs of their own, one task runs on each, and the others are left to the rest. Where none has,
+    one task uses the GPU that all see.
+    """
+    used = Counter(slot.address for _, slot in taken)
+    free = []
+    for slot in slots:
+        if used[slot.address]:
+            used[slot.address] -= 1
+        else:
+            free.append(slot)
+    own = any(slot.gpu for slot in slots)
+    plain = any(not slot.gpu for slot in slots)
+    for_cpu = next((slot for slot in free if not (slot.gpu and plain)), None)
+    if own:
+        return for_cpu, next((slot for slot in free if slot.gpu), None)
+    return for_cpu, None if any(task.on_gpu for task, _ in taken) else for_cpu

@@ -23,6 +23,10 @@ COUNT_COLUMNS = (
 ``held`` "on disk" or "planned"; ``agrees`` is empty where simulated and real counts are not expected to be equal."""
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""Beginnings of texts that spreadsheets compute."""
+
+
 def describe(account: Account) -> list[str]:
     """Return one account as lines: counts, coverage, what was left out and why, and what is remarkable."""
     heading = f"{account.name}: {account.data} data"
@@ -209,11 +213,21 @@ def _exact(number: float | None) -> float | None:
     return int(number) if number is not None and number == int(number) else number
 
 
+def _harmless(value: object) -> object:
+    r"""Return a value that no spreadsheet takes for a formula: texts that begin like one get an apostrophe.
+
+    A carriage return, which would end the row, is written as ``\r``.
+    """
+    if not isinstance(value, str):
+        return value
+    return (f"'{value}" if value.startswith(_FORMULA) else value).replace("\r", "\\r")
+
+
 def _write(out: Path, account: Account, kind: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([_harmless(value) for value in row] for row in rows)
     path = out / "tables" / account.data / f"{kind}_{account.name}.csv"
     write_atomically(path, text.getvalue().encode())
     return path

@@ -11,7 +11,7 @@ from repro.suite.engine import Task
 from repro.suite.spec import DATASET_LABELS, Place
 from repro.suite.store import Store
 
-__all__ = ["Cell", "Measured", "Plan"]
+__all__ = ["Cell", "Measured", "Plan", "is_done"]
 
 
 @dataclass(frozen=True)
@@ -109,24 +109,27 @@ class Plan:
         """
         by_id = {task.id: task for task in self.tasks}
         mine = slice(shard[0] - 1, None, shard[1])
-        needed: dict[str, Task] = {}
-        stack = [f"cell-{key}" for key in self.keys[mine] if always or not store.has(key)]
-        stack += [f"measure-{key}" for key in self.measurements[mine] if always or not store.has_measurement(key)]
+        stack = [f"cell-{key}" for key in self.keys[mine]]
+        stack += [f"measure-{key}" for key in self.measurements[mine]]
+        seen, needed = set(stack), set()
         while stack:
             task = by_id[stack.pop()]
             again = always and task.kind not in ("input", "features")
-            if task.id not in needed and (again or not _is_done(task, store)):
-                needed[task.id] = task
-                stack.extend(task.requires)
+            if again or not is_done(task, store):
+                needed.add(task.id)
+                new = [name for name in task.requires if name not in seen]
+                seen.update(new)
+                stack += new
         return [task for task in self.tasks if task.id in needed]
 
 
-def _is_done(task: Task, store: Store) -> bool:
+def is_done(task: Task, store: Store) -> bool:
+    """Whether the file of a table's task is there."""
     key = task.id.partition("-")[2]
     if task.kind == "input":
-        return store.input_folder(key).is_dir()
+        return store.has_input(key)
     if task.kind == "features":
-        return all(store.feature_file(wanted).is_file() for wanted in task.arguments["wanted"])
+        return all(map(store.has_features, task.arguments["wanted"]))
     if task.kind == "measure":
         return store.has_measurement(key)
     return store.has_artifact(key) if task.kind == "pretext" else store.has(key)

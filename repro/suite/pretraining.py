@@ -17,11 +17,11 @@ from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Task
 from repro.suite.spec import DATASET_LABELS, STILLS_LABELS, PretextRun
 from repro.suite.still_corpus import StillCorpus
-from repro.suite.store import hash_of
+from repro.suite.store import hash_with_names
 
-__all__ = ["PlannedPretext", "plan_pretext"]
+__all__ = ["VERSION", "PlannedPretext", "plan_pretext"]
 
-_VERSION = 1
+VERSION = 1
 """Of the work between data and network; raised when the same description would give other weights."""
 
 _SECONDS_PER_IMAGE = 0.0045
@@ -103,8 +103,8 @@ def plan_pretext(
     shards: dict[str, list[str]] = {}
     inputs: dict[str, Task] = {}
     for name, chosen in sorted(videos.items()):  # in any order the same pool, as the key is the same
-        records = corpora[name].dataset.records
-        owners = {r.subject for r in records if chosen is None or r.video in chosen}
+        owner = corpora[name].owners
+        owners = None if chosen is None else {owner[video] for video in chosen if video in owner}
         made = encoding_tasks(corpora[name], spec, store, material=material, subjects=owners)
         if not made:
             raise ValueError(
@@ -114,7 +114,7 @@ def plan_pretext(
         shards[name] = list(made)
         inputs |= made
     description = {
-        "version": _VERSION,
+        "version": VERSION,
         "task": task.description(),
         "data": {name: corpora[name].unlabelled_description for name in shards},
         "videos": dict(videos),
@@ -126,7 +126,7 @@ def plan_pretext(
         "held_out_subjects": run.held_out_subjects,
         "seed": repetition,
     }
-    key = hash_of(description)
+    key = hash_with_names(description, "videos", videos)
     training = Task(
         f"pretext-{key}",
         "pretext",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import platform
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +20,7 @@ from typing import Any
 from repro import __version__
 from repro.data.feature_files import read_feature_notes
 from repro.suite.corpus import Corpus
+from repro.suite.decisions import decisions
 from repro.suite.encoding import faces_found
 from repro.suite.engine import available_cores
 from repro.suite.plan import Plan
@@ -24,12 +28,26 @@ from repro.suite.spec import Scale, Table
 from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import DamagedEntry, Store
 
-__all__ = ["circumstances", "environment", "provenance"]
+__all__ = ["circumstances", "commit_of", "environment", "provenance"]
 
-_PACKAGES = (
-    "torch", "torchvision", "numpy", "numba", "scipy", "scikit-learn", "scikit-image", "opencv-contrib-python-headless",
-    "pandas", "datasets",
+_DISTRIBUTION = "repro-ssd"
+
+_UNDERNEATH = (
+    "dask",
+    "llvmlite",
+    "pillow",
+    "pyarrow",
+    "triton",
+    "dlib-bin",
+    "face_recognition_models",
+    "dask-jobqueue",
+)
+"""Packages that those the suite asks for bring along, or that it takes if they are there, and numbers may depend on."""
+
+_OPTIONS = (
+    "scale", "seeds", "mode", "device", "deterministic", "pretext", "protocol", "strict", "jobs", "shard",
 )  # fmt: skip
+"""Options that are told with their values; of folders and addresses only what was typed is."""
 
 
 def provenance(
@@ -47,12 +65,13 @@ def provenance(
     Returns
     -------
     dict
-        ``command``, ``versions``, ``commit``, ``hardware``, ``scale`` with every decision's value, ``data`` with
-        fingerprints and the ledger of what was left out, ``pretext`` with the keys of each row's networks, ``networks``
-        with the history of each, ``cost`` of a cell of each row and of each kind of features, ``checks``, ``seconds``
-        of this command and of the stored cells and networks when they were computed.
+        What `circumstances` tells, ``scale``, ``decisions`` with their values, ``seeds``, ``data`` with fingerprints
+        and the ledger of what was left out, ``pretext`` with the keys of each row's networks, ``networks`` with the
+        history of each, ``computed on``, where and with what stored cells were computed, ``cost`` of a cell of each
+        row and of each kind of features, ``checks``, ``seconds`` of this command and of the stored cells and networks
+        when they were computed.
     """
-    runs = {key: store.read(key)[0]["run"] for key in plan.keys if store.has(key)}
+    runs = store.runs(plan.keys)
     return {
         **circumstances(table.name, options),
         "scale": {
@@ -69,9 +88,12 @@ def provenance(
             "fine_tuning": asdict(scale.fine_tuning),
             "supervised": {name: dict(options) for name, options in scale.supervised.items()},
         },
+        "decisions": decisions(table, scale),
+        "seeds": _seeds(plan, options),
         "data": {name: _data(corpus, plan, store) for name, corpus in corpora.items()},
         "pretext": {row: list(keys) for row, keys in plan.artifacts.items()},
         "networks": {key: _history(store, key) for key in dict.fromkeys(chain.from_iterable(plan.artifacts.values()))},
+        "computed on": _computed_on(runs),
         "cost": {"cells": _cost_of_cells(plan, runs), "features": _cost_of_features(plan, store)},
         "checks": list(checks),
         "seconds": {"this command": round(seconds, 1), **_seconds(plan, store, runs)},
@@ -79,21 +101,85 @@ def provenance(
 
 
 def circumstances(table: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Collect what does not depend on what a table is about: ``command``, and what `environment` tells."""
+    """Collect what does not depend on what a table is about.
+
+    Returns
+    -------
+    dict
+        ``table``; ``command``, the options with the values that they had; ``command line``, what was typed, or None for
+        a call from Python; and what `environment` tells.
+    """
     return {
         "table": table,
-        "command": {name: getattr(options, name) for name in ("scale", "seeds", "mode", "device")},
+        "command": {name: getattr(options, name, None) for name in _OPTIONS},
+        "command line": getattr(options, "typed", None),
         **environment(),
     }
 
 
 def environment() -> dict[str, Any]:
-    """Collect what a result was computed with: ``suite``, ``versions``, ``commit``, ``hardware``."""
+    """Collect what a result was computed with.
+
+    Returns
+    -------
+    dict
+        ``suite``, its version; ``versions`` of Python and of the packages that are used, None for one that is not
+        there; ``commit``, see `commit_of`; ``code``, the SHA-256 of the suite's own Python files, which tells versions
+        apart that have no commit; ``hardware``: machine, processor, its instructions that PyTorch uses, cores, the
+        operating system, and the names of GPUs if there are any.
+    """
     return {
         "suite": __version__,
-        "versions": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
-        "commit": _commit(),
-        "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": available_cores()},
+        "versions": {name: _version(name) for name in _packages()} | {"python": platform.python_version()},
+        "commit": commit_of(_ROOT),
+        "code": _hash_of_code(),
+        "hardware": _hardware(),
+    }
+
+
+_ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds the packages: a checkout, or where a wheel was installed."""
+
+_CODE = ("repro", "baselines")
+
+
+def _packages() -> list[str]:
+    """Names of the packages that the suite asks for without any extra, and of some underneath."""
+    try:
+        asked = metadata.requires(_DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        asked = _asked_for(_ROOT / "pyproject.toml")
+    names = [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in asked if "extra ==" not in line]
+    return [*names, *_UNDERNEATH]
+
+
+def _asked_for(file: Path) -> list[str]:
+    import tomllib
+
+    found: list[str] = tomllib.loads(file.read_text())["project"]["dependencies"]
+    return found
+
+
+def _hash_of_code() -> str:
+    """Hash the names and contents of all Python files of the packages."""
+    digest = hashlib.sha256()
+    for file in sorted(file for name in _CODE for file in (_ROOT / name).rglob("*.py")):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(_ROOT).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _hardware() -> dict[str, Any]:
+    import torch
+
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "cores": available_cores(),
+        "system": platform.platform(),
+        **({"gpus": gpus} if gpus else {}),
     }
 
 
@@ -126,7 +212,10 @@ def _cost_of_features(plan: Plan, store: Store) -> dict[str, dict[str, float]]:
         for key, extractor in task.arguments["wanted"].items():
             file = store.feature_file(key)
             if file.is_file():
-                notes = read_feature_notes(file)
+                try:
+                    notes = read_feature_notes(file)
+                except ValueError:
+                    continue  # it is damaged, which is told where it is used
                 own = sums.setdefault(f"{extractor!r} of {task.arguments['spec'].kind}", {"clips": 0, "seconds": 0.0})
                 own["clips"] += len(notes.ids)
                 own["seconds"] = round(own["seconds"] + notes.seconds, 3)
@@ -170,11 +259,39 @@ def _unlabelled(corpus: Corpus | StillCorpus, plan: Plan) -> dict[str, int]:
     return {label: count for label, count in counts.items() if count}
 
 
+def _seeds(plan: Plan, options: argparse.Namespace) -> dict[str, Any]:
+    """Tell the repetitions, and the seed of each fold's cells and of each network.
+
+    Methods share the seeds of a fold: they see the same batches and initial weights (`repro.learning.seeds`).
+    """
+    given = {task.id: task.arguments["seed"] for task in plan.tasks if "seed" in task.arguments}
+    cells: dict[str, int] = {}
+    for cell in plan.cells:
+        if f"cell-{cell.key}" in given:
+            place = f"{cell.place.population.name}, fold {cell.fold + 1}, repetition {cell.repetition + 1}"
+            cells[place] = given[f"cell-{cell.key}"]
+    networks = dict.fromkeys(chain.from_iterable(plan.artifacts.values()))
+    return {
+        "repetitions": options.seeds,
+        "cells": cells,
+        "networks": {key: given[f"pretext-{key}"] for key in networks if f"pretext-{key}" in given},
+    }
+
+
+_WHERE = ("python", "torch", "machine", "threads", "gpu", "deterministic")
+
+
+def _computed_on(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Count stored cells by what they were computed on, most first; several machines may have filled a store."""
+    found = Counter(json.dumps({name: run[name] for name in _WHERE if name in run}) for run in runs.values())
+    return [{**json.loads(text), "cells": count} for text, count in sorted(found.items(), key=lambda f: (-f[1], f[0]))]
+
+
 def _history(store: Store, key: str) -> dict[str, Any]:
     try:
         description, _ = store.read_artifact(key)
-    except DamagedEntry as error:
-        return {"missing": str(error)}
+    except DamagedEntry:
+        return {"missing": "the network is not in the store, or damaged there"}
     return {"history": description["history"], "run": description["run"]}
 
 
@@ -185,33 +302,55 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> dict[str, Any] | None:
-    """Return the commit of the checkout that this file is in, and whether it was changed; None for a wheel."""
-    here = Path(__file__).resolve().parent
-    if not (here.parents[1] / ".git").exists():
-        return None
+def commit_of(root: Path) -> dict[str, Any] | None:
+    """Tell the commit of the code.
+
+    Parameters
+    ----------
+    root : path
+        Of a checkout, or where a wheel was installed.
+
+    Returns
+    -------
+    dict or None
+        ``hash``; ``dirty``, whether the working tree differs from it; ``changed``, the files that do, relative to the
+        root and without what runs write. Hash and dirty are None for a checkout that git cannot tell of. Of an
+        installed package the commit is known only if pip took it from a repository; None otherwise.
+    """
+    if not (root / ".git").exists():
+        return _installed_from()
     try:
-        answers = [
-            subprocess.run(
-                ["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=10
-            ).stdout
-            for words in (
-                ["rev-parse", "HEAD"],
-                # what runs write does not make the code another
-                [
-                    "status",
-                    "--porcelain",
-                    "--untracked-files=no",
-                    "--",
-                    ":/",
-                    ":(top,exclude)tables",
-                    ":(top,exclude)figures",
-                ],
-            )
-        ]
+        hashed = _git(root, "rev-parse", "HEAD").strip()
+        # what runs write does not make the code another
+        written = (":(top,exclude)tables", ":(top,exclude)figures")
+        listed = _git(
+            root, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--", ":/", *written
+        )
     except (OSError, subprocess.SubprocessError):
+        return {"hash": None, "dirty": None, "changed": []}
+    lines = [line for line in listed.split("\0") if line]
+    # a file that git does not know matters only where Python would import it
+    changed = sorted(
+        line[3:] for line in lines if line[:2] != "??" or line[3:].startswith(tuple(f"{c}/" for c in _CODE))
+    )
+    return {"hash": hashed, "dirty": bool(changed), "changed": changed}
+
+
+def _git(root: Path, *words: str) -> str:
+    ran = subprocess.run(
+        ["git", "--no-optional-locks", "-C", str(root), *words], capture_output=True, check=True, timeout=10
+    )
+    return ran.stdout.decode(errors="backslashreplace")
+
+
+def _installed_from() -> dict[str, Any] | None:
+    """Return the commit that pip noted of a package that it took from a repository."""
+    try:
+        noted = metadata.distribution(_DISTRIBUTION).read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
         return None
-    return {"hash": answers[0].strip(), "dirty": bool(answers[1].strip())}
+    hashed = json.loads(noted).get("vcs_info", {}).get("commit_id") if noted else None
+    return {"hash": hashed, "dirty": False, "changed": []} if hashed else None
 
 
 def _processor() -> str:

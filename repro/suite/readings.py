@@ -104,9 +104,9 @@ class Readings:
             if not store.has(key):
                 continue
             try:
-                available[key] = store.read(key)[1]
+                available[key] = store.recall(key).predictions
             except DamagedEntry as error:
-                self.damaged.append(f"{error}; set aside as {store.set_aside(store.result_folder(key))}")
+                self.damaged.append(store.reject(error, store.result_folder(key)))
         return available
 
     def _read_series(self, store: Store) -> dict[tuple[str, str], SubjectValues]:
@@ -117,7 +117,7 @@ class Readings:
             try:
                 measured = store.read_measurement(key)[1]
             except DamagedEntry as error:
-                self.damaged.append(f"{error}; set aside as {store.set_aside(store.measurement_folder(key))}")
+                self.damaged.append(store.reject(error, store.measurement_folder(key)))
                 continue
             for name, one in measured.items():
                 found[key, name] = by_unit(name, one["values"], one["units"])

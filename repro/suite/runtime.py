@@ -31,9 +31,17 @@ from repro.suite.measured import Measurement, Setting
 from repro.suite.store import Store, hash_of
 from repro.suite.tasks import circumstances_of
 
-__all__ = ["SIZES", "Sizes", "measure_overhead", "measure_runtime", "plan_runtime", "plan_training_overhead"]
+__all__ = [
+    "SIZES",
+    "VERSION",
+    "Sizes",
+    "measure_overhead",
+    "measure_runtime",
+    "plan_runtime",
+    "plan_training_overhead",
+]
 
-_VERSION = 1
+VERSION = 1
 """Raised when the same description would measure something else."""
 
 _THREADS = 1
@@ -104,7 +112,7 @@ def plan_runtime(setting: Setting) -> Measurement:
     records = _videos(setting, sizes, spec)
     flat = replace(setting.settings.backbone, dims=2)
     description = {
-        "version": _VERSION,
+        "version": VERSION,
         "measure": "seconds per frame",
         "data": setting.corpus.dataset.fingerprint,
         "videos": [record.video for record in records],
@@ -188,7 +196,7 @@ def plan_training_overhead(setting: Setting) -> Measurement:
     records = {record.video: record for record in setting.corpus.dataset.records}
     frames = replace(spec, kind="RGB")
     description = {
-        "version": _VERSION,
+        "version": VERSION,
         "measure": "training overhead",
         "data": setting.corpus.labelled_description,
         "clips": [clip.id for clip in chosen],

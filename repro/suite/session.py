@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.data import Dataset, open_dataset
+from repro.suite.cluster import Where
 from repro.suite.corpus import Corpus
 from repro.suite.engine import Engine, Failure
 from repro.suite.progress import Progress
@@ -42,8 +43,8 @@ class Session:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.engine = Engine(options.jobs, options.scheduler)
-        self.store = Store(options.store)
+        self.engine = Engine(Where.from_options(options), timeout=options.timeout)
+        self.store = Store(Path(options.store).absolute())  # workers may be elsewhere
         self.planned: set[str] = set()
         self._datasets: dict[Path, Dataset] = {}
         self._corpora: dict[tuple[Path, Population, str], Corpus | StillCorpus] = {}
@@ -121,5 +122,5 @@ class Session:
 
 def open_given(name: str, root: Path, options: argparse.Namespace) -> Dataset:
     """Open a dataset that was given on the command line, with the options that it shares with others."""
-    own = {"openface": options.openface} if name == "biovid" and options.openface is not None else {}
+    own = {"openface": options.openface.absolute()} if name == "biovid" and options.openface is not None else {}
     return open_dataset(name, root, strict=options.strict, **own)

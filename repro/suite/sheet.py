@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Number", "Sheet", "macro_name", "to_latex", "to_markdown", "write_sheet"]
 
-_LATEX = str.maketrans({"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "→": r"$\rightarrow$", "–": "--"})
+_LATEX = str.maketrans(
+    {
+        **{mark: "\\" + mark for mark in "%&_#${}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "→": r"$\rightarrow$",
+        "–": "--",
+        "\n": " ",
+    }
+)
+"""What texts hold and LaTeX would take for something else; they may hold the names of files."""
 _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 
 

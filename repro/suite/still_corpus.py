@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -75,6 +76,11 @@ class StillCorpus:
                 f"{dataset.name}: {single} of {len(self._records)} identities have a single still, which has no "
                 "negatives of the same identity"
             )
+
+    @cached_property
+    def owners(self) -> Mapping[str, str]:
+        """Subject of each video."""
+        return {record.video: record.subject for record in self.dataset.records}
 
     def sources(self, material: Material, spec: InputSpec) -> list[Source]:
         """Return a source for each still, in the order of the identities and of the stills' names.

@@ -6,8 +6,11 @@ Layout under the store's root::
     artifacts/<kk>/<key>/network.safetensors + history.json    one pretext network
     inputs/<kk>/<key>/                                 one subject's encoded clips
     features/<kk>/<key>.safetensors                    what one extractor computed of one subject's clips
+    measurements/<kk>/<key>/measurement.json + series.json     what is measured and no prediction
+    checkpoints/<key>/                                 pretext networks in training
     data/                                              simulated datasets
     damaged/                                           what did not pass its checks, set aside
+    set_aside/                                         what is stale or left over, set aside by hand
 
 Every file is written under a temporary name in its own folder, flushed to the disk and renamed; ``result.json``
 (``history.json`` for an artifact) comes last and holds the other file's SHA-256, so that a folder without it is
@@ -16,20 +19,30 @@ unfinished and one whose hash disagrees is damaged. No locks are taken: two writ
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from repro.files import write_atomically
+from repro.files import CannotWrite, cannot_write, write_atomically
 from repro.learning.predictions import Predictions
+from repro.suite.npz import read_npz
 
-__all__ = ["DamagedEntry", "CellPredictions", "Store", "hash_of"]
+__all__ = ["CellPredictions", "DamagedEntry", "Store", "hash_of", "hash_with_names", "hashes_of"]
+
+_MOST_COPIES = 10_000
+_CHUNK = 1 << 16
+_HEXADECIMAL = frozenset("0123456789abcdef")
 
 
 class DamagedEntry(ValueError):
@@ -38,8 +51,45 @@ class DamagedEntry(ValueError):
 
 def hash_of(description: Mapping[str, Any]) -> str:
     """Key of a description: the SHA-256 of its canonical JSON, 40 hexadecimal digits."""
-    text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(_text(description).encode()).hexdigest()[:40]
+
+
+def hash_with_names(description: Mapping[str, Any], name: str, lists: Mapping[str, Sequence[str] | None]) -> str:
+    """Return `hash_of` of a description with a mapping of lists under a name; of a list only the first hash is slow.
+
+    The networks of a table see thousands of videos each, and many of them the same.
+    """
+    marks = {key: None if names is None else f"\0{name} {key}\0" for key, names in lists.items()}
+    text = _text({**description, name: marks})
+    for key, names in lists.items():
+        if names is not None:
+            before, after = text.split(json.dumps(marks[key]))
+            text = f"{before}{_text_of_names(tuple(names))}{after}"
     return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+@lru_cache(maxsize=512)
+def _text_of_names(names: tuple[str, ...]) -> str:
+    return _text(names)
+
+
+def _text(value: Any) -> str:
+    """Return canonical JSON."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def hashes_of(description: Mapping[str, Any], name: str, values: Sequence[Any]) -> list[str]:
+    """Return `hash_of` of a description with each of several values under a name, hashing what they share once."""
+    mark = "\0here\0"
+    before, after = _text({**description, name: mark}).split(json.dumps(mark))
+    shared = hashlib.sha256(before.encode())
+    found = []
+    for value in values:
+        own = shared.copy()
+        own.update(_text(value).encode())
+        own.update(after.encode())
+        found.append(own.hexdigest()[:40])
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +149,27 @@ class CellPredictions:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> CellPredictions:
-        """Read what :meth:`to_bytes` wrote."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("samples", "subjects", "levels", "scores")}
-            return cls(**arrays, fold=int(archive["fold"]), seed=int(archive["seed"]))
+        """Read what :meth:`to_bytes` wrote; the arrays cannot be written to."""
+        found = read_npz(data)
+        arrays = {name: found[name] for name in ("samples", "subjects", "levels", "scores")}
+        return cls(**arrays, fold=int(found["fold"]), seed=int(found["seed"]))
+
+
+class Recalled(NamedTuple):
+    """What is kept in memory of a cell that was read and is sound.
+
+    Attributes
+    ----------
+    marks : tuple of int
+        By which it is known that its files were not changed.
+    run : mapping
+        What it ran on, as its record tells.
+    predictions : CellPredictions
+    """
+
+    marks: tuple[int, ...]
+    run: Mapping[str, Any]
+    predictions: CellPredictions
 
 
 class Store:
@@ -116,6 +183,8 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        self._root = str(self.root)
+        self._recalled: dict[str, Recalled] = {}
 
     def result_folder(self, key: str) -> Path:
         """Folder of a cell's result."""
@@ -140,11 +209,19 @@ class Store:
 
     def has(self, key: str) -> bool:
         """Whether a cell's result was committed (its contents are checked when read)."""
-        return (self.result_folder(key) / "result.json").is_file()
+        return os.path.isfile(f"{self._root}/{key[:2]}/{key}/result.json")  # noqa: PTH113 - asked 10^5 times
 
     def has_artifact(self, key: str) -> bool:
         """Whether a pretext network was committed."""
         return (self.artifact_folder(key) / "history.json").is_file()
+
+    def has_input(self, key: str) -> bool:
+        """Whether a subject's clips were encoded (the images are checked when read)."""
+        return os.path.isdir(f"{self._root}/inputs/{key[:2]}/{key}")  # noqa: PTH112 - as above
+
+    def has_features(self, key: str) -> bool:
+        """Whether an extractor's features of a subject were computed (they are checked when read)."""
+        return os.path.isfile(f"{self._root}/features/{key[:2]}/{key}.safetensors")  # noqa: PTH113 - as above
 
     def write(self, key: str, predictions: CellPredictions, description: Mapping[str, Any]) -> None:
         """Commit a cell: predictions first, then the ``result.json`` that makes them count."""
@@ -159,12 +236,50 @@ class Store:
         DamagedEntry
             If either file is missing, does not parse, or does not match the recorded hash.
         """
-        folder = self.result_folder(key)
+        folder = f"{self._root}/{key[:2]}/{key}"
         description, data = self._load(folder, "predictions.npz", "result.json")
         try:
             return description, CellPredictions.from_bytes(data)
         except Exception as error:
-            raise DamagedEntry(f"{folder / 'predictions.npz'} does not parse: {error}") from error
+            raise DamagedEntry(f"{folder}/predictions.npz does not parse: {error}") from error
+
+    def recall(self, key: str) -> Recalled:
+        """Read a cell, unless that was done before and its files are the same: by their numbers, sizes and times.
+
+        Raises
+        ------
+        DamagedEntry
+            As `read` does.
+        """
+        known = self._recalled.get(key)
+        before = self._marks(key)
+        if known is not None and known.marks == before:
+            return known
+        self._recalled.pop(key, None)
+        described, predictions = self.read(key)
+        run = described.get("run")
+        recalled = Recalled(before, run if isinstance(run, dict) else {}, predictions)
+        if before == self._marks(key):  # else another process has just written it
+            self._recalled[key] = recalled
+        return recalled
+
+    def runs(self, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """Return what the cells that are there and sound ran on, by their keys."""
+        found = {}
+        for key in filter(self.has, keys):
+            with suppress(DamagedEntry):  # told where predictions are read
+                found[key] = self.recall(key).run
+        return found
+
+    def _marks(self, key: str) -> tuple[int, ...]:
+        marks: list[int] = []
+        for file in ("result.json", "predictions.npz"):
+            try:
+                status = os.stat(f"{self._root}/{key[:2]}/{key}/{file}")  # noqa: PTH116 - as above
+            except OSError as error:
+                raise DamagedEntry(f"{self.result_folder(key)} cannot be read: {error}") from error
+            marks += (status.st_ino, status.st_size, status.st_mtime_ns)
+        return tuple(marks)
 
     def write_artifact(self, key: str, network: bytes, description: Mapping[str, Any]) -> None:
         """Commit a pretext network (safetensors bytes) with its history."""
@@ -173,7 +288,7 @@ class Store:
 
     def read_artifact(self, key: str) -> tuple[dict[str, Any], bytes]:
         """Read a pretext network's description (with its history) and its safetensors bytes."""
-        return self._load(self.artifact_folder(key), "network.safetensors", "history.json")
+        return self._load(str(self.artifact_folder(key)), "network.safetensors", "history.json")
 
     def measurement_folder(self, key: str) -> Path:
         """Folder of something measured that is no prediction."""
@@ -218,24 +333,67 @@ class Store:
         DamagedEntry
             If a file is missing, does not parse, or does not match the recorded hash.
         """
-        description, data = self._load(self.measurement_folder(key), "series.json", "measurement.json")
+        description, data = self._load(str(self.measurement_folder(key)), "series.json", "measurement.json")
         return description, json.loads(data)
 
-    def set_aside(self, folder: Path) -> Path:
-        """Move a damaged entry to ``damaged/``, so that it is recomputed and can be examined."""
-        target = self.root / "damaged"
-        target.mkdir(parents=True, exist_ok=True)
-        for number in range(10_000):
-            destination = target / f"{folder.name}-{number}"
-            if not destination.exists():
-                folder.rename(destination)
-                return destination
-        raise ValueError(f"{target} holds 10,000 damaged copies of {folder.name}; look at them and remove them")
+    def set_aside(self, path: Path, place: Literal["damaged", "set_aside"] = "damaged") -> Path:
+        """Move an entry away, so that it is computed again and can be examined.
+
+        Parameters
+        ----------
+        path : path
+            A file or folder of the store.
+        place : {"damaged", "set_aside"}
+            Folder of the store. ``damaged/`` holds entries by their own names, ``set_aside/`` by their paths.
+
+        Returns
+        -------
+        path
+            Where it is now.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such entry, as when another process has just set it aside.
+        CannotWrite
+            If the store cannot be written to.
+        ValueError
+            If too many of its name were set aside.
+        """
+        above = Path() if place == "damaged" else path.relative_to(self.root).parent
+        target = self.root / place / above
+        for number in range(_MOST_COPIES):
+            destination = target / f"{path.name}-{number}"
+            if os.path.lexists(destination):
+                continue
+            try:
+                target.mkdir(parents=True, exist_ok=True)
+                return _move(path, destination)
+            except OSError as error:
+                if not os.path.lexists(path):
+                    raise FileNotFoundError(f"{path} is not there: another process has set it aside") from error
+                raise cannot_write(destination, error) from error
+        raise ValueError(f"{target} holds {_MOST_COPIES:,} copies of {path.name}; look at them and remove them")
+
+    def reject(self, error: DamagedEntry, folder: Path) -> str:
+        """Set a damaged entry aside if the store can be written to; either way it counts as missing.
+
+        Returns
+        -------
+        str
+            What is wrong with it, and where it is now.
+        """
+        try:
+            return f"{error}; set aside as {self.set_aside(folder)}"
+        except FileNotFoundError as gone:
+            return f"{error}; {gone}"
+        except CannotWrite as refusal:
+            return f"{error}; it counts as missing, and stays where it is, as {refusal}"
 
     def discard_damaged(self, key: str, kind: Literal["cell", "artifact", "measurement"] = "cell") -> str | None:
         """Set an entry aside if it is committed but damaged; the reason, or None if it is sound or absent."""
         folder, has, read = {
-            "cell": (self.result_folder, self.has, self.read),
+            "cell": (self.result_folder, self.has, self.recall),
             "artifact": (self.artifact_folder, self.has_artifact, self.read_artifact),
             "measurement": (self.measurement_folder, self.has_measurement, self.read_measurement),
         }[kind]
@@ -244,24 +402,20 @@ class Store:
         try:
             read(key)
         except DamagedEntry as error:
-            return f"{error}; set aside as {self.set_aside(folder(key))}"
+            return self.reject(error, folder(key))
         return None
 
     def keys(self) -> Iterator[str]:
         """Keys of all committed cells, sorted."""
-        if self.root.is_dir():
-            for file in sorted(self.root.glob("[0-9a-f][0-9a-f]/*/result.json")):
-                yield file.parent.name
+        yield from _committed(self._root, "result.json")
 
     def measurement_keys(self) -> Iterator[str]:
         """Keys of all committed measurements, sorted."""
-        for file in sorted((self.root / "measurements").glob("*/*/measurement.json")):
-            yield file.parent.name
+        yield from _committed(f"{self._root}/measurements", "measurement.json")
 
     def artifact_keys(self) -> Iterator[str]:
         """Keys of all committed pretext networks, sorted."""
-        for file in sorted((self.root / "artifacts").glob("*/*/history.json")):
-            yield file.parent.name
+        yield from _committed(f"{self._root}/artifacts", "history.json")
 
     @staticmethod
     def _commit(folder: Path, payload: str, data: bytes, record: str, description: Mapping[str, Any]) -> None:
@@ -270,12 +424,50 @@ class Store:
         write_atomically(folder / record, json.dumps(full, indent=1, sort_keys=True).encode())
 
     @staticmethod
-    def _load(folder: Path, payload: str, record: str) -> tuple[dict[str, Any], bytes]:
+    def _load(folder: str, payload: str, record: str) -> tuple[dict[str, Any], bytes]:
         try:
-            description = json.loads((folder / record).read_bytes())
-            data = (folder / payload).read_bytes()
-        except (OSError, ValueError) as error:
+            description = json.loads(_read(f"{folder}/{record}"))
+            data = _read(f"{folder}/{payload}")
+        except (OSError, ValueError, RecursionError) as error:
             raise DamagedEntry(f"{folder} cannot be read: {error}") from error
         if not isinstance(description, dict) or description.get("sha256") != hashlib.sha256(data).hexdigest():
-            raise DamagedEntry(f"{folder / payload} does not match the hash in {record}")
+            raise DamagedEntry(f"{folder}/{payload} does not match the hash in {record}")
+        if description.get("key") != folder.rpartition("/")[2]:
+            raise DamagedEntry(f"{folder}/{record} is that of {description.get('key')}, another entry")
         return description, data
+
+
+def _read(path: str) -> bytes:
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # half the time of `open`, done 10^5 times
+    try:
+        parts = [os.read(handle, _CHUNK)]
+        while len(parts[-1]) == _CHUNK:
+            parts.append(os.read(handle, _CHUNK))
+    finally:
+        os.close(handle)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _committed(folder: str, record: str) -> Iterator[str]:
+    """Yield the names of the entries below a folder that have a record, sorted."""
+    for first in _names(folder):
+        if len(first) == 2 and not set(first) - _HEXADECIMAL:
+            for key in _names(f"{folder}/{first}"):
+                if os.path.isfile(f"{folder}/{first}/{key}/{record}"):  # noqa: PTH113 - as above
+                    yield key
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208 - as above
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _move(path: Path, destination: Path) -> Path:
+    try:
+        return path.rename(destination)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    return Path(shutil.move(path, destination))  # part of the store is a link to another disk

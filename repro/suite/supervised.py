@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from repro.data.schema import VideoRecord
 from repro.suite import tasks
 from repro.suite.corpus import Corpus, NotApplicable
 from repro.suite.engine import Task
-from repro.suite.store import hash_of
+from repro.suite.store import hash_of, hashes_of
 
 __all__ = ["FeatureTasks", "check_applicable"]
 
@@ -56,6 +56,7 @@ class FeatureTasks:
     store: str
     _wanted: dict[str, dict[str, Extractor]] = field(default_factory=dict)
     _tasks: dict[str, Task] = field(default_factory=dict)
+    _added: dict[Hashable, tuple[dict[Extractor, list[str]], list[str]]] = field(default_factory=dict)
 
     def add(
         self, corpus: Corpus, spec: InputSpec, extractors: Iterable[Extractor]
@@ -68,31 +69,43 @@ class FeatureTasks:
             Extractor -> key of each subject's file, in the order of the clips.
         requires : list of str
             Names of the tasks that make them.
+
+        Both are the same objects each time that the same is asked for, and must not be modified.
         """
+        wanted = tuple(dict.fromkeys(extractors))
+        asked = (corpus, repr((spec, wanted)))  # 1 and 1.0 are equal, and have two keys
+        if asked not in self._added:
+            self._added[asked] = self._add(corpus, spec, wanted)
+        return self._added[asked]
+
+    def _add(
+        self, corpus: Corpus, spec: InputSpec, extractors: tuple[Extractor, ...]
+    ) -> tuple[dict[Extractor, list[str]], list[str]]:
         pictures = {"sequences": _VERSION, **replace(spec, frames=1).describe()}
         by_subject: dict[str, dict[str, list[Clip]]] = {}
         for clip in corpus.labelled:
             by_subject.setdefault(clip.subject, {}).setdefault(clip.video, []).append(clip)
         keys: dict[Extractor, list[str]] = {extractor: [] for extractor in extractors}
+        described = [extractor.describe() for extractor in extractors]
+        records = {record.video: record for record in corpus.dataset.records}
         requires = []
         for subject, by_video in by_subject.items():
             place = {"data": corpus.labelled_description, "subject": subject, "input": pictures}
             name = f"features-{hash_of(place)}"
-            for extractor, found in keys.items():
-                key = hash_of({**place, "extractor": extractor.describe()})
+            own = hashes_of(place, "extractor", described)
+            for (extractor, found), key in zip(keys.items(), own, strict=True):
                 self._wanted.setdefault(name, {})[key] = extractor
                 found.append(key)
             if name not in self._tasks:
-                self._tasks[name] = self._task(name, corpus, spec, subject, by_video)
+                work = [(records[video], clips) for video, clips in by_video.items()]
+                self._tasks[name] = self._task(name, corpus, spec, subject, work)
             requires.append(name)
         return keys, requires if keys else []
 
     def _task(
-        self, name: str, corpus: Corpus, spec: InputSpec, subject: str, by_video: Mapping[str, list[Clip]]
+        self, name: str, corpus: Corpus, spec: InputSpec, subject: str, work: list[tuple[VideoRecord, list[Clip]]]
     ) -> Task:
-        records: dict[str, VideoRecord] = {record.video: record for record in corpus.dataset.records}
-        work = [(records[video], clips) for video, clips in by_video.items()]
-        frames = sum(len(clip) for clips in by_video.values() for clip in clips)
+        frames = sum(len(clip) for _, clips in work for clip in clips)
         arguments: dict[str, Any] = {"store": self.store, "work": work, "spec": spec}
         cost = frames * _SECONDS_PER_FRAME * (spec.size / 64) ** 2
         label = f"features of {corpus.dataset.name} {subject}, {spec.kind}"

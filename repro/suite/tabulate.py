@@ -73,7 +73,9 @@ def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) ->
                     estimates = {MAIN: pretext_estimate(store, plan.artifacts.get(row.label, ()), column)}
                 elif column.gain:
                     versus = by_label.get(row.versus)
-                    others = readings.cells(versus.label, column.label)[0] if versus else []
+                    others, n_others = readings.cells(versus.label, column.label) if versus else ([], 0)
+                    if len(others) < n_others:  # what the other row lacks, a difference to it lacks, too
+                        n_done = min(n_done, n_all * len(others) // n_others)
                     estimates = {GAIN: _gain((row, versus or row), column, (done, others))}
                 else:
                     estimates = _estimates(row, column, done)

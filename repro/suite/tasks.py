@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,13 +124,11 @@ def pretrain(
     report: Report = nothing,
 ) -> None:
     """Train a pretext network and store it with its history, and with whether its data was simulated."""
-    import shutil
-
     from safetensors.torch import save
 
     place = Store(store)
     begin = time.monotonic()
-    checkpoint = place.root / "checkpoints" / key
+    checkpoint = _checkpoint(place, key)
     result = train_pretext(
         task,
         _pool(place, shards, videos),
@@ -146,6 +146,11 @@ def pretrain(
         key, save(result.state), {"description": description, "history": result.history, "run": run_as}
     )
     shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def _checkpoint(store: Store, key: str) -> Path:
+    """Folder of a training's state, which is removed when the training's result is there."""
+    return store.root / "checkpoints" / key
 
 
 def train_cell(
@@ -182,10 +187,19 @@ def train_cell(
         scores = probe.predict_proba(features(frozen, test.images[:])).astype(np.float32)
     else:
         network = fine_tune(
-            train.images[:], levels, n_levels, settings, seed=seed, state=state, device=device, report=report
+            train.images[:],
+            levels,
+            n_levels,
+            settings,
+            seed=seed,
+            state=state,
+            device=device,
+            checkpoint=_checkpoint(place, key),
+            report=report,
         )
         scores = predict(network, test.images[:])
     _write(place, key, description, test, scores, fold, repetition, begin)
+    shutil.rmtree(_checkpoint(place, key), ignore_errors=True)
 
 
 def train_across(
@@ -219,10 +233,18 @@ def train_across(
         levels.append(to_common(dataset, part.levels))
     _, test = _split(_load(place, tested), train_subjects, labelled)
     network = fine_tune(
-        torch.cat(images), np.concatenate(levels), N_COMMON, settings, seed=seed, device=device, report=report
+        torch.cat(images),
+        np.concatenate(levels),
+        N_COMMON,
+        settings,
+        seed=seed,
+        device=device,
+        checkpoint=_checkpoint(place, key),
+        report=report,
     )
     scores = from_common(target, predict(network, test.images[:]), n_levels).astype(np.float32)
     _write(place, key, description, test, scores, fold, repetition, begin)
+    shutil.rmtree(_checkpoint(place, key), ignore_errors=True)
 
 
 def fit_reference(
@@ -392,4 +414,6 @@ def circumstances_of(begin: float) -> dict[str, Any]:
         "torch": torch.__version__,
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_initialized() else {}),
     }

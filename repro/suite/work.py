@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from baselines import METHODS
+from baselines.supervised.estimator import SupervisedEstimator
 from repro.data.encoding import InputSpec
+from repro.data.features import Extractor
 from repro.learning.common_levels import COMMON_LEVELS_VERSION
 from repro.learning.finetune import FineTuning
 from repro.learning.protocols import Split, few_labels
@@ -26,9 +29,9 @@ from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import Store, hash_of
 from repro.suite.supervised import FeatureTasks, check_applicable
 
-__all__ = ["MEASURED", "build_plan", "expected_cells"]
+__all__ = ["MEASURED", "VERSION", "build_plan", "expected_cells"]
 
-_VERSION = 1
+VERSION = 1
 """Of the work between data and predictions; raised when the same description would give other numbers."""
 
 _COST = {"training image": 0.0045, "probe": 2.5, "network": 30.0, "classical": 4.0}
@@ -51,6 +54,14 @@ class _Filler(NamedTuple):
     described: Mapping[str, Any]
     requires: tuple[str, ...]
     cost: float
+
+
+class _System(NamedTuple):
+    """A row's supervised system: what makes one, its extractors, and what of both enters keys."""
+
+    make: Callable[[], SupervisedEstimator]
+    extractors: tuple[Extractor, ...]
+    described: Mapping[str, Any]
 
 
 def expected_cells(table: Table, scale: Scale, repetitions: int) -> int:
@@ -102,15 +113,20 @@ class _Planner:
         self.fillers: dict[str, Task] = {}
         self.measures: dict[str, Task] = {}
         self.artifacts: dict[str, list[str]] = {}
+        self._systems: dict[str, _System] = {}
+        self._keys_of_pretexts: dict[Hashable, str] = {}
+        self._chosen: dict[Hashable, list[str]] = {}
+        self._descriptions: dict[str, Mapping[str, Any]] = {}
 
     def plan(self, repetitions: int) -> Plan:
         cells: list[Cell] = []
         for row in self.table.rows:
             for place in self.table.places(row):
                 corpus = self._corpus(place.population)
+                spec = self._spec(row, place)
                 for repetition in range(repetitions * row.repeat):
                     for split in corpus.folds(self.protocol, self.scale.n_folds):
-                        cells.append(self._planned(row, place, corpus, split, repetition))
+                        cells.append(self._planned(row, place, corpus, spec, split, repetition))
         measured = {
             (row.label, column.label): self._measured(row, column)
             for row in self.table.rows
@@ -148,12 +164,12 @@ class _Planner:
         width = self.scale.widths.get(backbone.name, backbone.width)
         return replace(settings, backbone=replace(backbone, width=width, dims=3 if spec.is_volume else 2))
 
-    def _planned(self, row: Row, place: Place, corpus: Corpus, split: Split, repetition: int) -> Cell:
+    def _planned(self, row: Row, place: Place, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> Cell:
         at = (row.label, place, split.fold, repetition)
         if row.unavailable:
             return Cell(*at, "", row.unavailable, applicable=False)
         try:
-            return Cell(*at, self._cell(row, corpus, self._spec(row, place), split, repetition))
+            return Cell(*at, self._cell(row, corpus, spec, split, repetition))
         except NotPossible as error:
             return Cell(*at, "", str(error), applicable=not isinstance(error, NotApplicable))
 
@@ -183,7 +199,7 @@ class _Planner:
 
     def _cell(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> str:
         """Add one cell's tasks and return its key."""
-        train_subjects = sorted(set(corpus.subjects[split.train]))
+        train_subjects = corpus.train_subjects(split)
         chosen = self._labelled(row, corpus, split, repetition)
         kind = METHODS[row.method].kind if row.method in METHODS else ""
         make = self._across if row.labelled else self._network
@@ -193,10 +209,10 @@ class _Planner:
             make = self._supervised
         filler = make(row, corpus, spec, split, repetition)
         description: dict[str, Any] = {
-            "version": _VERSION,
+            "version": VERSION,
             "method": row.method,
             "data": corpus.labelled_description,
-            "input": spec.describe(),
+            "input": self._described(spec),
             "protocol": {"name": self.protocol, "train_subjects": train_subjects},
             "fold": split.fold,
             "seed": repetition,
@@ -227,14 +243,13 @@ class _Planner:
         settings = self._settings(row, spec)
         shards = self._shards(corpus, spec)
         requires = [f"input-{key}" for key in shards]
-        described = {"fine_tuning": settings.describe(), "shuffled": row.shuffled}
+        described: dict[str, Any] = {"fine_tuning": self._described(settings), "shuffled": row.shuffled}
         described |= {"probed": True} if row.probed else {}
         pretext = None
         if row.pretext and spec.is_volume:
             raise NotApplicable("pretext tasks train 2D networks")
         if row.pretext:
-            train_subjects = sorted(set(corpus.subjects[split.train]))
-            pretext = self._pretext(row, corpus, spec, settings, train_subjects, repetition)
+            pretext = self._pretext(row, corpus, spec, settings, corpus.train_subjects(split), repetition)
             described["pretext"] = pretext
             requires.append(f"pretext-{pretext}")
             self.artifacts.setdefault(row.label, []).append(pretext)
@@ -258,7 +273,7 @@ class _Planner:
         """Train on labelled data of other datasets, and perhaps some of the target's (Table 5)."""
         settings = self._settings(row, spec)
         own_shards = self._shards(corpus, spec)
-        train_subjects = sorted(set(corpus.subjects[split.train]))
+        train_subjects = corpus.train_subjects(split)
         shards: dict[str, tuple[str, ...]] = {}
         videos: dict[str, list[str] | None] = {}
         seen = 0
@@ -267,7 +282,7 @@ class _Planner:
             videos[share.dataset] = self._videos(share, other, corpus, row, train_subjects, repetition)
             shards[share.dataset] = tuple(self._shards(other, spec))
             chosen = videos[share.dataset]
-            seen += sum(chosen is None or clip.video in chosen for clip in other.labelled)
+            seen += len(other.labelled) if chosen is None else other.count_labelled(chosen)
         arguments = {
             "shards": shards,
             "videos": videos,
@@ -283,7 +298,7 @@ class _Planner:
                 "videos": videos,
                 "levels": COMMON_LEVELS_VERSION,
             },
-            "fine_tuning": settings.describe(),
+            "fine_tuning": self._described(settings),
         }
         requires = dict.fromkeys(f"input-{key}" for keys in (*shards.values(), own_shards) for key in keys)
         images = max(settings.schedule.epochs * seen, settings.min_updates * settings.schedule.batch_size)
@@ -291,9 +306,9 @@ class _Planner:
 
     def _supervised(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> _Filler:
         """Fit a supervised system to features of the training subjects' clips."""
-        estimator = METHODS[row.method].load()(**{**self.scale.supervised.get(row.method, {}), **dict(row.task)})
+        make, extractors, system = self._system(row)
+        estimator = make()  # each cell has its own, as it is changed by learning
         check_applicable(estimator, corpus, spec)
-        extractors = estimator.extractors()
         features, requires = self.features.add(corpus, spec, extractors)
         arguments = {
             "features": features,
@@ -305,15 +320,31 @@ class _Planner:
             "device": self.device if estimator.uses_device else "cpu",
         }
         described = {
-            "system": estimator.describe(),
-            "features": [extractor.describe() for extractor in extractors],
+            **system,
             "shuffled": row.shuffled,
         }
         cost = _COST["network" if estimator.uses_device else "classical"]
         return _Filler(tasks.fit_supervised, arguments, described, tuple(requires), cost)
 
-    @staticmethod
-    def _labelled(row: Row, corpus: Corpus, split: Split, repetition: int) -> list[str] | None:
+    def _described(self, what: InputSpec | FineTuning) -> Mapping[str, Any]:
+        """Return what of it enters keys, made once for each way to write it: 1 and 1.0 are equal, and have two keys."""
+        text = repr(what)
+        if text not in self._descriptions:
+            self._descriptions[text] = what.describe()
+        return self._descriptions[text]
+
+    def _system(self, row: Row) -> _System:
+        """Return what makes a row's supervised system, its extractors, and what of both enters keys."""
+        if row.label not in self._systems:
+            options = {**self.scale.supervised.get(row.method, {}), **dict(row.task)}
+            make = partial(METHODS[row.method].load(), **options)
+            estimator = make()
+            extractors = estimator.extractors()
+            described = {"system": estimator.describe(), "features": [one.describe() for one in extractors]}
+            self._systems[row.label] = _System(make, extractors, described)
+        return self._systems[row.label]
+
+    def _labelled(self, row: Row, corpus: Corpus, split: Split, repetition: int) -> list[str] | None:
         """Clips of the training subjects whose labels are known; None for all.
 
         Raises
@@ -323,13 +354,15 @@ class _Planner:
         """
         if row.labels is None:
             return None
-        clips = [corpus.labelled[i] for i in split.train]
-        seed = seed_from("few labels", corpus.dataset.name, split.fold, repetition)
-        try:
-            chosen = few_labels([clip.level for clip in clips], row.labels, seed)
-        except ValueError as error:
-            raise NotPossible(str(error)) from error
-        return [clips[i].id for i in chosen]
+        asked = (corpus, split.fold, repetition, row.labels)
+        if asked not in self._chosen:
+            seed = seed_from("few labels", corpus.dataset.name, split.fold, repetition)
+            try:
+                chosen = few_labels(corpus.levels[split.train], row.labels, seed)
+            except ValueError as error:
+                raise NotPossible(str(error)) from error
+            self._chosen[asked] = [corpus.labelled[i].id for i in split.train[chosen]]
+        return self._chosen[asked]
 
     def _reference(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> _Filler:
         """Fit a reference that needs no training of a network."""
@@ -365,6 +398,11 @@ class _Planner:
             else:
                 other = self._corpus(Population(share.dataset)) if share.dataset else corpus
                 videos[other.dataset.name] = self._videos(share, other, corpus, row, train_subjects, repetition)
+        # lists of videos are the corpora's own, so that the same are known by their identity
+        known = {name: None if chosen is None else id(chosen) for name, chosen in videos.items()}
+        asked = (row.method, repr((row.task, spec, settings.backbone)), tuple(known.items()), repetition)
+        if asked in self._keys_of_pretexts:
+            return self._keys_of_pretexts[asked]
         planned = plan_pretext(
             METHODS[row.method].load()(**{**run.options(row.method), **dict(row.task)}),
             row.method,
@@ -380,6 +418,7 @@ class _Planner:
         label = f"{METHODS[row.method].label} on {' + '.join(share.label for share in row.pretext)}"
         self.inputs |= planned.inputs
         self.pretexts[planned.key] = replace(planned.training, label=label)
+        self._keys_of_pretexts[asked] = planned.key
         return planned.key
 
     @staticmethod
@@ -396,7 +435,7 @@ class _Planner:
         if share.share is not None:
             return other.videos_of_share(share.share, train_subjects, repetition)
         if share.training_subjects:
-            return sorted(r.video for r in other.dataset.records if r.subject in train_subjects)
+            return other.videos_of_subjects(train_subjects)
         if share.dataset == corpus.dataset.name:
             raise ValueError(f"{row.label!r}: the network must not see all of {share.dataset}, its own test data")
         return None

@@ -19,6 +19,7 @@ from repro.learning.backbones import NAMES
 from repro.learning.finetune import FineTuning, fine_tune, predict
 from repro.learning.pretext import BackboneSpec, PretextPool, train_pretext
 from repro.learning.schedule import Schedule
+from repro.stopping import Stopped
 from repro.suite.scales import SCALES
 
 BACKBONE = BackboneSpec("resnet18", width=0.125)
@@ -112,18 +113,16 @@ class TestPretextTask:
         assert METHODS[name].load().accuracy.label
 
     def test_training_resumes_to_the_same_weights(self, name, tmp_path):
-        class Stop(Exception):
-            pass
-
         def stop(fraction, message):
-            if fraction > 0.8:
-                raise Stop
+            if fraction > 0.8:  # after the second of three updates in the third epoch
+                raise Stopped
 
         whole = train(name, pool(name), epochs=3)
-        with pytest.raises(Stop):
+        with pytest.raises(Stopped):
             train(name, pool(name), epochs=3, checkpoint=tmp_path, report=stop)
-        assert (tmp_path / "state.json").is_file()
-        resumed = train(name, pool(name), epochs=3, checkpoint=tmp_path)
+        steps = []
+        resumed = train(name, pool(name), epochs=3, checkpoint=tmp_path, report=lambda *told: steps.append(told))
+        assert len(steps) == 1, "it goes on in mid-epoch"
         assert all(torch.equal(whole.state[key], resumed.state[key]) for key in whole.state)
         assert whole.history == resumed.history
 

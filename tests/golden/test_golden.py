@@ -66,8 +66,8 @@ def test_the_schema_is_exact(run, name):
     found, expected = table(run[0], name), pd.read_csv(EXPECTED / f"{name}.csv")
     assert list(found.columns) == list(expected.columns)
     numbers = (
-        "value", "ci_low", "ci_high", "n_undefined", "difference", "found", "p", "p_within", "p_claim", "p_holm", "level",
-        "verdict", "first", "second",
+        "value", "ci_low", "ci_high", "n_undefined", "difference", "found", "p", "p_within", "p_claim", "p_holm",
+        "level", "verdict", "first", "second",
     )  # fmt: skip
     fixed = [column for column in expected.columns if column not in numbers]
     pd.testing.assert_frame_equal(found[fixed], expected[fixed], rtol=1e-9)

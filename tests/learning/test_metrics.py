@@ -17,6 +17,7 @@ from repro.learning.metrics import (
     auc_ovo,
     auc_ovr,
     compute,
+    compute_each,
     evaluate,
     icc,
     icc31,
@@ -252,3 +253,29 @@ def test_scores_of_intensity():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", [*METRICS])
+@pytest.mark.parametrize("n_levels", [2, 5, 17])
+def test_groups_give_the_same_bits_as_one_by_one(name, n_levels):
+    rng = np.random.default_rng(n_levels)
+    groups = rng.permutation(np.repeat(np.arange(40), rng.integers(1, 30, 40)))
+    levels = rng.integers(0, n_levels, len(groups))
+    levels[groups == 3] = 0  # without a second level
+    scores = rng.integers(1, 6, (len(groups), n_levels)).astype(np.float32)  # with ties
+    scores /= scores.sum(axis=1, keepdims=True)
+    scores[groups == 5] = scores[groups == 5][:1]  # a constant prediction
+    for options in (MetricOptions(), MetricOptions(negative=(0,), positive=(n_levels - 1,), decode="argmax")):
+        each = compute_each(name, levels, scores, groups, options)
+        alone = [compute(name, levels[groups == g], scores[groups == g], options) for g in range(40)]
+        np.testing.assert_array_equal(each, alone)
+    assert np.isnan(each[3]) == (name not in ("mse", "mae"))
+
+
+def test_groups_are_checked_as_samples_are():
+    with pytest.raises(ValueError, match="unknown metric"):
+        compute_each("rmse", [0, 1], np.eye(2), [0, 0])
+    with pytest.raises(ValueError, match="not probabilities"):
+        compute_each("mse", [0, 1], 2 * np.eye(2), [0, 0])
+    with pytest.raises(ValueError, match="levels must be"):
+        compute_each("mse", [0, 2], np.eye(2), [0, 0])

@@ -11,6 +11,7 @@ from torch import nn
 from repro.data.stored_images import StoredImages, encode_png
 from repro.learning.pretext import BackboneSpec, PretextPool, PretextTask, train_pretext
 from repro.learning.schedule import Schedule
+from repro.stopping import Stopped
 
 BACKBONE = BackboneSpec("resnet18", width=0.125)
 
@@ -96,8 +97,8 @@ def test_history_begins_before_training_and_counts_steps():
 
 
 def test_the_task_is_learned_by_held_out_measure():
-    # 60 updates let batch normalisation's running averages (momentum 0.1) forget where they began
-    history = train(pool(), steps_per_epoch=20).history
+    # 90 updates let batch normalisation's running averages (momentum 0.1) forget where they began
+    history = train(pool(), steps_per_epoch=30).history
     assert history[-1]["held_out_error"] < 0.2 * history[0]["held_out_error"]
 
 
@@ -112,23 +113,38 @@ def test_the_global_random_state_does_not_matter_and_is_left_alone():
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(tmp_path):
-    class Interrupt(Exception):
-        pass
+@pytest.mark.parametrize("update", range(1, 7))
+def test_a_run_that_is_stopped_ends_with_the_same_weights(tmp_path, update):
+    steps = []
 
     def stop(fraction, message):
-        if fraction > 0.5:  # in the second epoch of three
-            raise Interrupt
+        steps.append(fraction)
+        if len(steps) == update:
+            raise Stopped
 
     undisturbed = train(pool())
-    with pytest.raises(Interrupt):
+    with pytest.raises(Stopped):
         train(pool(), checkpoint=tmp_path, report=stop)
-    assert (tmp_path / "state.json").exists()
-    steps = []
     resumed = train(pool(), checkpoint=tmp_path, report=lambda fraction, message: steps.append(fraction))
-    assert len(steps) < 6, "training began anew"
+    assert steps == [step / 6 for step in range(1, 7)], "each update is made once"
     assert same(undisturbed.state, resumed.state)
     assert undisturbed.history == resumed.history
+
+
+def test_a_run_that_is_killed_goes_on_from_its_last_epoch(tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(fraction, message):
+        if fraction > 0.6:  # after the third update, in the second epoch of three
+            raise Killed
+
+    undisturbed, steps = train(pool()), []
+    with pytest.raises(Killed):
+        train(pool(), checkpoint=tmp_path, report=kill)
+    resumed = train(pool(), checkpoint=tmp_path, report=lambda fraction, message: steps.append(fraction))
+    assert steps == [step / 6 for step in range(3, 7)]
+    assert same(undisturbed.state, resumed.state) and undisturbed.history == resumed.history
 
 
 def test_held_out_subjects_do_not_train():

@@ -10,6 +10,7 @@ from repro.learning.resampling import (
     bootstrap_counts,
     bootstrap_interval,
     intensity_statistic,
+    mean_auc_statistic,
     mean_statistic,
 )
 
@@ -147,3 +148,21 @@ def test_coverage_of_a_pooled_correlation():
 def test_bad_options(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         bootstrap_interval(mean_statistic(np.arange(3.0)), 3, **options)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_the_mean_over_seeds_is_that_of_the_single_seeds(alike):
+    rng = np.random.default_rng(1)
+    subject = np.repeat(np.arange(7), 9)
+    parts, single = [], []
+    for seed in range(4):
+        own = subject if alike or seed else np.roll(subject, 5)
+        levels = np.tile(np.arange(3), 21)
+        scores = rng.dirichlet(np.ones(3), len(levels)).round(1) + 1e-9
+        scores /= scores.sum(axis=1, keepdims=True)
+        contrasts = list(MetricOptions().contrasts("auc_ovr", levels, scores))
+        parts.append((contrasts, own))
+        single.append(auc_statistic(contrasts, own, 7))
+    counts = bootstrap_counts(7, 50)
+    expected = average_statistic(single)(counts)
+    np.testing.assert_allclose(mean_auc_statistic(parts, 7)(counts), expected, rtol=1e-12)

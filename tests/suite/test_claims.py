@@ -118,7 +118,7 @@ def asked(monkeypatch):
         seen.append(table)
         plan = Plan(tuple(cells()), (), {}, {})
         corpora = {"unbc": SimpleNamespace(dataset=SimpleNamespace(simulated=True, fingerprint="f"))}
-        return Computed(table, SCALES[options.scale], plan, corpora, "simulated", (), ())
+        return Computed(table, SCALES[options.scale], plan, corpora, "simulated", 0, (), ())
 
     monkeypatch.setattr(claims_command, "compute", compute)
     return seen

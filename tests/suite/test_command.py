@@ -1,14 +1,19 @@
 """The whole way at smoke scale: simulate, encode, pretrain, fine-tune, tabulate; interrupt, damage, repeat."""
 
+import argparse
+import os
 import shutil
+import signal
 
 import pandas as pd
 import pytest
 
 from repro.__main__ import main as suite_main
 from repro.suite import tasks
-from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, main
-from repro.suite.engine import Engine
+from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, TERMINATED, USAGE, add_options, main
+from repro.suite.engine import Engine, Terminated
+from repro.suite.progress import Progress
+from repro.suite.session import Session
 from repro.suite.store import Store
 from repro.suite.tabulate import COLUMNS
 from repro.table4 import TABLE
@@ -76,7 +81,7 @@ def test_pretext_histories_are_stored(finished):
 
 
 def test_a_second_run_computes_nothing_and_writes_the_same(finished, tmp_path, monkeypatch):
-    def idle(self, tasks, progress):
+    def idle(self, tasks, progress, is_done=None):
         assert list(tasks) == []
         return []
 
@@ -151,8 +156,95 @@ def test_a_failing_step_is_reported_with_its_reason(store, tmp_path, monkeypatch
     monkeypatch.setattr(tasks, "train_cell", diverge)
     assert run(store.root, tmp_path) == INCOMPLETE
     printed = capsys.readouterr()
-    assert "lower learning_rate" in printed.err and "failed: no pretext" in printed.err
+    assert printed.err.count("lower learning_rate") == 1, "a reason is told once, after the steps that it stopped"
+    assert "failed: " in printed.err and "SSD(RGB), fold 1" in printed.err
     assert "(0/2 cells)" in printed.out
+
+
+def test_a_table_that_lacks_one_cell_says_so_everywhere_and_how_to_go_on(
+    finished, store, tmp_path, monkeypatch, capsys
+):
+    described = {key: store.read(key)[0]["description"] for key in store.keys()}
+    lost = next(key for key, d in described.items() if d["method"] == "scratch" and not d["shuffled"])
+    shutil.rmtree(store.result_folder(lost))
+    original = tasks.train_cell
+
+    def diverge(*arguments, **keywords):
+        raise FloatingPointError("the loss became nan at update 3; lower learning_rate (9)")
+
+    monkeypatch.setattr(tasks, "train_cell", diverge)
+    assert run(store.root, tmp_path) == INCOMPLETE
+    printed = capsys.readouterr()
+    assert "INCOMPLETE: 1 of" in printed.out and "* (1/2 cells)" in printed.out
+    assert f"table4 is INCOMPLETE: {CELLS - 1}/{CELLS} cells" in printed.err
+    assert "0 of 1 steps done, 1 failed; mend the cause and run again: python -m repro.table4 --scale" in printed.err
+    assert "lower learning_rate" in printed.err and "Traceback" not in printed.err
+    frame = pd.read_csv(tmp_path / "tables/simulated/table4.csv")
+    assert (frame.cells_done < frame.cells_total).sum() == 4, "two columns, each by two aggregates"
+    assert "* (1/2 cells)" in (tmp_path / "tables/simulated/table4.md").read_text()
+    assert "$^*$ (1/2)" in (tmp_path / "tables/simulated/table4.tex").read_text()
+    monkeypatch.setattr(tasks, "train_cell", original)
+    assert run(store.root, tmp_path) == COMPLETE
+    assert csv(tmp_path) == csv(finished / "out")
+
+
+def test_time_limits_are_seconds_and_reach_the_engine(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    for text, seconds in (("30", 30.0), ("2.5", 2.5), ("0", None), ("none", None)):
+        assert parser.parse_args(["--timeout", text]).timeout == seconds
+    options = parser.parse_args(["--timeout", "30", "--jobs", "1", "--device", "cpu", "--store", str(tmp_path)])
+    assert Session(options).engine.timeout == 30.0
+    for bad in ("-1", "nan", "inf", "soon"):
+        with pytest.raises(SystemExit) as exit_:
+            parser.parse_args(["--timeout", bad])
+        assert exit_.value.code == USAGE
+
+
+def test_sigterm_in_mid_training_is_gone_on_with_to_the_same_bytes(finished, store, tmp_path, monkeypatch, capsys):
+    cell, network = next(
+        (key, found) for key in store.keys() if (found := store.read(key)[0]["description"].get("pretext")) is not None
+    )
+    before = store.read_artifact(network)[1], store.read(cell)[1].to_bytes()
+    shutil.rmtree(store.result_folder(cell))
+    shutil.rmtree(store.artifact_folder(network))
+    messages: dict[str, list[str]] = {"pretext": [], "cell": []}
+    original = Progress.report
+
+    def report(self, name, fraction, message):
+        original(self, name, fraction, message)
+        kind = name.partition("-")[0]
+        messages[kind].append(message)
+        if len(messages[kind]) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Progress, "report", report)
+    for key in (network, cell):
+        assert run(store.root, tmp_path) == TERMINATED
+        assert "run the same command to go on" in capsys.readouterr().err
+        assert [path.name for path in (store.root / "checkpoints").iterdir()] == [key]
+    assert run(store.root, tmp_path) == COMPLETE
+    assert csv(tmp_path) == csv(finished / "out")
+    assert (store.read_artifact(network)[1], store.read(cell)[1].to_bytes()) == before
+    # the report of the update after the signal asks for the stop, and that update is not made again
+    assert messages["cell"][0].startswith("step 1/") and not any(m.startswith("step 2/") for m in messages["cell"])
+    assert all(len(set(told)) == len(told) for told in messages.values())
+    assert not list((store.root / "checkpoints").iterdir())
+
+
+def test_sigterm_has_its_own_status_and_says_how_to_go_on(store, tmp_path, monkeypatch, capsys):
+    shutil.rmtree(store.result_folder(next(store.keys())))
+
+    def terminate(self, left_over, progress, is_done=None):
+        raise Terminated
+
+    monkeypatch.setattr(Engine, "run", terminate)
+    assert run(store.root, tmp_path) == TERMINATED == 143
+    printed = capsys.readouterr()
+    assert "table4: terminated" in printed.err and "run the same command to go on" in printed.err
+    assert printed.out == "" and not (tmp_path / "tables").exists(), (
+        "nothing is printed of a table that was not finished"
+    )
 
 
 def test_data_without_the_simulators_mark_is_licensed(store, tmp_path):

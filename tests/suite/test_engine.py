@@ -1,17 +1,18 @@
-"""The engine: order, failures, resumption, worker death."""
+"""The engine: order, failures, time limits, deaths, what the file decides."""
 
+import ctypes
 import os
+import random
 import signal
-import subprocess
-import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from repro.suite.cluster import interrupts_postponed
-from repro.suite.engine import Engine, Task
+from repro.suite.engine import Engine, Task, _free
+from repro.suite.places import Slot
 from repro.suite.progress import Progress
 
 
@@ -44,18 +45,29 @@ def task(tmp_path, name, function=leave, requires=(), **more):
     return Task(name, "test", name, 1.0, function, arguments, tuple(requires))
 
 
-def run(tasks, jobs):
-    progress = Progress("test", visible=False)
-    progress.add(tasks)
-    try:
-        with Engine(jobs) as engine:
-            return engine.run(tasks, progress)
-    finally:
-        progress.close()
+@pytest.fixture(scope="module")
+def engines():
+    """Engines by their number of processes, as workers take seconds to start."""
+    with Engine(1) as one, Engine(2) as two:
+        yield {1: one, 2: two}
+
+
+@pytest.fixture
+def run(engines):
+    """Return a function that runs tasks and returns the failures."""
+
+    def run(tasks, jobs, timeout=None, is_done=None):
+        progress = Progress("test", visible=False)
+        progress.add(tasks)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(engines[jobs], "timeout", timeout)
+            return engines[jobs].run(tasks, progress, is_done)
+
+    return run
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_requirements_come_first_whatever_the_order(tmp_path, jobs):
+def test_requirements_come_first_whatever_the_order(run, tmp_path, jobs):
     tasks = [
         task(tmp_path, "c", requires=("a", "b"), needs=(str(tmp_path / "a"), str(tmp_path / "b"))),
         task(tmp_path, "a"),
@@ -66,7 +78,7 @@ def test_requirements_come_first_whatever_the_order(tmp_path, jobs):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_failure_stops_only_what_needs_it(tmp_path, jobs):
+def test_a_failure_stops_only_what_needs_it(run, tmp_path, jobs):
     tasks = [
         task(tmp_path, "bad", refuse),
         task(tmp_path, "child", requires=("bad",)),
@@ -80,16 +92,163 @@ def test_a_failure_stops_only_what_needs_it(tmp_path, jobs):
     assert (tmp_path / "good").exists() and not (tmp_path / "child").exists()
 
 
-def test_a_killed_worker_costs_one_attempt_and_not_the_run(tmp_path):
-    tasks = [task(tmp_path, "twice", die_once), task(tmp_path, "never", die), task(tmp_path, "good")]
-    failures = run(tasks, 2)
-    assert [failure.task.id for failure in failures] == ["never"]
-    assert "died" in failures[0].reason
+def exit_with_3(path, report):
+    os._exit(3)
+
+
+def write_and_die(path, report):
+    """Leave the file, and take the worker along that waits for the end, once."""
+    Path(path).touch()
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def hang(path, report):
+    """Sleep in compiled code with all signals blocked that can be, once the process has said so."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    Path(path).touch()
+    ctypes.PyDLL(None).sleep(1000)  # without releasing the interpreter's lock
+
+
+def test_a_task_whose_process_ends_is_tried_twice_and_named_and_nothing_else_is_blamed(run, tmp_path):
+    tasks = [
+        task(tmp_path, "twice", die_once),
+        task(tmp_path, "never", die),
+        task(tmp_path, "exit", exit_with_3),
+        *(task(tmp_path, f"good{i}") for i in range(4)),
+    ]
+    reasons = {failure.task.id: failure.reason for failure in run(tasks, 2)}
+    assert reasons == {
+        "never": "its process was killed by SIGKILL (out of memory?), 2 times",
+        "exit": "its process ended with exit code 3, 2 times",
+    }
     assert (tmp_path / "twice").read_text() == "survived"
+    assert all((tmp_path / f"good{i}").exists() for i in range(4))
+
+
+def test_the_only_task_that_is_left_cannot_take_the_run_along(run, tmp_path):
+    (failure,) = run([task(tmp_path, "never", die)], 2)
+    assert "SIGKILL" in failure.reason
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_task_that_hangs_is_ended_and_the_others_go_on(run, tmp_path, jobs):
+    tasks = [task(tmp_path, "stuck", hang), task(tmp_path, "child", requires=("stuck",)), task(tmp_path, "good")]
+    begin = time.monotonic()
+    failures = run(tasks, jobs, timeout=0.5)
+    assert [(failure.task.id, failure.reason) for failure in failures] == [
+        ("stuck", "took longer than 0.5 s; raise --timeout"),
+        ("child", "needs stuck, which failed"),
+    ]
+    assert [failure.cause and failure.cause.id for failure in failures] == [None, "stuck"]
+    assert (tmp_path / "stuck").exists() and (tmp_path / "good").exists()
+    assert time.monotonic() - begin < 500, "nobody waited for the task's own end"
+
+
+WAYS = ("fine", "once killed", "always killed", "exit", "hangs", "raises", "worker killed once", "worker killed after")
+
+
+def misbehave(path, report, way):
+    """End in one of many ways; what happens once leaves a marker."""
+    marker = Path(f"{path}.tried")
+    first = not marker.exists()
+    marker.touch()
+    report(0.5, way)
+    if way == "always killed" or (way == "once killed" and first):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if way == "exit":
+        os._exit(3)
+    if way == "hangs":
+        hang(path, report)
+    if way == "raises":
+        raise ValueError("no")
+    if way == "worker killed once" and first:
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    Path(path).touch()
+    if way == "worker killed after" and first:
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+
+
+@pytest.mark.faults
+def test_each_of_many_faults_costs_its_own_task_and_no_other(run, tmp_path):
+    order = random.Random(5).sample([way for way in WAYS for _ in range(12)], 12 * len(WAYS))
+    tasks = [task(tmp_path, str(number), misbehave, way=way) for number, way in enumerate(order)]
+    failures = run(tasks, 2, 2.0, exists)
+    reasons = {failure.task.arguments["way"]: failure.reason for failure in failures}
+    assert reasons == {
+        "always killed": "its process was killed by SIGKILL (out of memory?), 2 times",
+        "exit": "its process ended with exit code 3, 2 times",
+        "hangs": "took longer than 2 s; raise --timeout",
+        "raises": "ValueError: no",
+    }
+    assert len(failures) == 12 * len(reasons)
+    assert all(exists(one) for one in tasks if one.arguments["way"] not in reasons)
+
+
+def test_time_limits_are_positive():
+    for bad in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="positive"):
+            Engine(1, timeout=bad)
+
+
+def exists(task):
+    return Path(task.arguments["path"]).exists()
+
+
+def test_the_file_decides_when_the_worker_is_lost(run, tmp_path):
+    tasks = [task(tmp_path, "lost", write_and_die), task(tmp_path, "child", requires=("lost",)), task(tmp_path, "a")]
+    assert run(tasks, 2, is_done=exists) == []
+    assert (tmp_path / "child").exists()
+
+
+def test_a_worker_that_dies_while_idle_is_replaced(run, tmp_path):
+    pids = tmp_path / "pids"
+    tasks = [task(tmp_path, "p0", note_worker, pids=str(pids)), task(tmp_path, "p1", note_worker, pids=str(pids))]
+    more = [task(tmp_path, "a"), task(tmp_path, "b"), task(tmp_path, "c")]
+    assert run(tasks, 2) == []
+    for pid in map(int, pids.read_text().split()):
+        os.kill(pid, signal.SIGKILL)
+    assert run(more, 2) == []
+
+
+def note_worker(path, report, pids):
+    with Path(pids).open("a") as file:
+        file.write(f"{os.getppid()}\n")
+    time.sleep(0.3)
+    Path(path).touch()
+
+
+def do_nothing(path, report):
+    pass
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_task_that_leaves_no_file_has_failed(run, tmp_path, jobs, monkeypatch):
+    monkeypatch.setattr("repro.suite.engine._VISIBLE", 0.5)
+    tasks = [task(tmp_path, "empty", do_nothing), task(tmp_path, "child", requires=("empty",)), task(tmp_path, "good")]
+    failures = run(tasks, jobs, is_done=exists)
+    assert [failure.task.id for failure in failures] == ["empty", "child"]
+    assert "the same folder as --store" in failures[0].reason
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_another_run_has_finished_meanwhile_is_not_run(run, tmp_path, jobs):
+    tasks = [task(tmp_path, "a"), task(tmp_path, "b", requires=("a",)), task(tmp_path, "c")]
+    (tmp_path / "b").write_text("of another run")
+    assert run(tasks, jobs, is_done=exists) == []
+    assert (tmp_path / "b").read_text() == "of another run"
+
+
+def test_what_cannot_be_sent_to_a_worker_is_told(run, tmp_path):
+    tasks = [task(tmp_path, "lock", leave, lock=threading.Lock()), task(tmp_path, "good")]
+    (failure,) = run(tasks, 2)
+    assert failure.task.id == "lock" and "pickle" in failure.reason
     assert (tmp_path / "good").exists()
 
 
-def test_workers_are_other_processes_and_leave_this_environment_alone(tmp_path):
+def test_workers_are_other_processes_and_leave_this_environment_alone(run, tmp_path):
     before = dict(os.environ)
     tasks = [task(tmp_path, "a"), task(tmp_path, "b")]
     assert run(tasks, 2) == []
@@ -106,7 +265,7 @@ def occupy(path, report, seconds=0.3):
     Path(path).touch()
 
 
-def test_tasks_for_the_gpu_run_one_at_a_time_beside_others(tmp_path):
+def test_tasks_for_the_gpu_run_one_at_a_time_beside_others(run, tmp_path):
     crowd = [replace(task(tmp_path, f"g{i}", occupy), on_gpu=True) for i in range(3)]
     assert run([*crowd, task(tmp_path, "a"), task(tmp_path, "b")], 2) == []
     assert all((tmp_path / name).exists() for name in ("g0", "g1", "g2", "a", "b"))
@@ -124,7 +283,7 @@ def intervals(tmp_path, names):
 
 
 @pytest.mark.parametrize("on_gpu", [False, True])
-def test_a_task_that_runs_alone_waits_for_the_others_and_keeps_them_waiting(tmp_path, on_gpu):
+def test_a_task_that_runs_alone_waits_for_the_others_and_keeps_them_waiting(run, tmp_path, on_gpu):
     alone = [replace(task(tmp_path, f"alone{i}", note_interval), alone=True, on_gpu=on_gpu) for i in range(2)]
     others = [task(tmp_path, f"other{i}", note_interval) for i in range(4)]
     after = [task(tmp_path, f"after{i}", note_interval, requires=("alone0",)) for i in range(3)]
@@ -136,7 +295,7 @@ def test_a_task_that_runs_alone_waits_for_the_others_and_keeps_them_waiting(tmp_
         assert all(stop <= begin or start >= end for start, stop in when.values()), name
 
 
-def test_a_task_that_runs_alone_comes_when_nothing_else_can_start(tmp_path):
+def test_a_task_that_runs_alone_comes_when_nothing_else_can_start(run, tmp_path):
     tasks = [
         replace(task(tmp_path, "alone", note_interval), alone=True),
         task(tmp_path, "slow", note_interval, seconds=0.3),
@@ -151,7 +310,7 @@ def test_a_task_that_runs_alone_comes_when_nothing_else_can_start(tmp_path):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_task_that_runs_alone_and_fails_or_dies_does_not_stop_the_run(tmp_path, jobs):
+def test_a_task_that_runs_alone_and_fails_or_dies_does_not_stop_the_run(run, tmp_path, jobs):
     tasks = [
         replace(task(tmp_path, "bad", refuse), alone=True),
         task(tmp_path, "child", requires=("bad",)),
@@ -164,128 +323,30 @@ def test_a_task_that_runs_alone_and_fails_or_dies_does_not_stop_the_run(tmp_path
     assert all((tmp_path / t.id).exists() for t in tasks if t.id not in ("bad", "child"))
 
 
-def test_a_circle_is_refused(tmp_path):
+def test_a_circle_is_refused(run, tmp_path):
     with pytest.raises(ValueError, match="circle"):
         run([task(tmp_path, "a", requires=("b",)), task(tmp_path, "b", requires=("a",))], 1)
     with pytest.raises(ValueError, match="circle"):
         run([task(tmp_path, "a", requires=("b",)), replace(task(tmp_path, "b", requires=("a",)), alone=True)], 1)
 
 
-def test_the_time_left_follows_what_was_done(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr("repro.suite.progress.time.monotonic", lambda: clock[0])
-    progress = Progress("test", visible=False)
-    progress.add([Task(str(i), "test", str(i), 2.0, leave) for i in range(4)])
-    assert progress.seconds_left() is None
-    progress.start("0")
-    clock[0] = 10.0
-    progress.finish("0")
-    # one of four equal tasks took 10 s, so three more take 30 s
-    assert progress.seconds_left() == pytest.approx(30.0)
-    progress.start("1")
-    clock[0] = 15.0
-    progress.report("1", 0.5, "half")
-    assert progress.seconds_left() == pytest.approx(15.0 / 1.5 * 2.5)
+CPU_TASK, GPU_TASK = (Task(name, "test", name, 1.0, leave, on_gpu=name == "gpu") for name in ("cpu", "gpu"))
+A, B, C = Slot("a"), Slot("b", gpu=True), Slot("c", gpu=True)
 
 
-def test_the_time_left_knows_that_a_task_which_runs_alone_keeps_every_slot(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr("repro.suite.progress.time.monotonic", lambda: clock[0])
-    progress = Progress("test", visible=False)
-    measures = [Task(f"m{i}", "measure", f"m{i}", 6.0, leave, alone=True) for i in range(2)]
-    progress.add([*(Task(str(i), "test", str(i), 4.0, leave) for i in range(4)), *measures])
-    progress.side_by_side(2)
-    for pair in ("01", "23"):
-        for name in pair:
-            progress.start(name)
-        clock[0] += 4.0
-        for name in pair:
-            progress.finish(name)
-    # four tasks of 4 s took 8 s on two slots; two of 6 s, one after the other, take 12 s
-    assert progress.seconds_left() == pytest.approx(12.0)
-    progress.start("m0")
-    clock[0] += 6.0
-    progress.finish("m0")
-    assert progress.seconds_left() == pytest.approx(6.0)
-
-
-SCRIPT = """
-import sys, time
-from pathlib import Path
-from repro.suite.engine import Engine, Task
-from repro.suite.progress import Progress
-
-
-def sleep(path, report):
-    Path(path).touch()
-    time.sleep(60)
-
-
-if __name__ == "__main__":
-    tasks = [Task(str(i), "test", str(i), 1.0, sleep, {"path": f"{sys.argv[1]}/{i}"}) for i in range(2)]
-    progress = Progress("test", visible=False)
-    progress.add(tasks)
-    try:
-        with Engine(2) as engine:
-            engine.run(tasks, progress)
-    except KeyboardInterrupt:
-        raise SystemExit(130)
-"""
-
-
-def group_exists(group):
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def test_ctrl_c_stops_everything_without_a_word_from_the_workers(tmp_path):
-    (tmp_path / "script.py").write_text(SCRIPT)
-    process = subprocess.Popen(
-        [sys.executable, tmp_path / "script.py", tmp_path],
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    deadline = time.monotonic() + 60
-    while not all((tmp_path / str(i)).exists() for i in range(2)):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert b"Traceback" not in errors
-    while group_exists(process.pid):  # the interpreter's own helper processes take a moment
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def test_an_interrupt_that_was_swallowed_still_stops_the_run(tmp_path):
-    tasks = [task(tmp_path, "a"), task(tmp_path, "b")]
-    progress = Progress("test", visible=False)
-    progress.add(tasks)
-    with Engine(1) as engine:
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(5)
-        with pytest.raises(KeyboardInterrupt):  # as if nobody had seen the first one
-            engine.run(tasks, progress)
-    assert not (tmp_path / "a").exists()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_an_interrupt_while_workers_start_waits_and_is_not_lost():
-    reached = False
-    with pytest.raises(KeyboardInterrupt):
-        with interrupts_postponed():
-            os.kill(os.getpid(), signal.SIGINT)
-            child = subprocess.run(
-                [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf')"],
-                capture_output=True, text=True, check=True,
-            )  # fmt: skip
-            reached = True
-    assert reached and child.stdout == "deaf\n"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+@pytest.mark.parametrize(
+    ("slots", "taken", "for_cpu", "for_gpu"),
+    [
+        ([A, B, C], [], A, B),
+        ([A, B, C], [(GPU_TASK, B)], A, C),
+        ([A, B, C], [(CPU_TASK, A)], None, B),  # what needs no GPU leaves those who have one alone
+        ([B, C], [], B, B),  # unless all have one
+        ([B, C], [(CPU_TASK, B)], C, C),
+        ([A, A], [], A, A),
+        ([A, A], [(GPU_TASK, A)], A, None),  # one GPU that all see is used by one task
+        ([A, A], [(GPU_TASK, A), (CPU_TASK, A)], None, None),
+        ([A], [(CPU_TASK, Slot("gone"))], A, A),
+    ],
+)
+def test_a_gpu_of_its_own_is_left_to_who_needs_one(slots, taken, for_cpu, for_gpu):
+    assert _free(slots, taken) == (for_cpu, for_gpu)

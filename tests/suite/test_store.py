@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from repro.suite.store import CellPredictions, DamagedEntry, Store, hash_of
+from repro.suite.store import CellPredictions, DamagedEntry, Store, hash_of, hash_with_names, hashes_of
 
 
 def predictions(n=4, **changes):
@@ -118,3 +118,53 @@ def test_unusable_predictions_are_refused(changes, message):
         predictions(**changes)
     with pytest.raises(ValueError, match="empty"):
         predictions(0)
+
+
+def test_hashes_of_many_are_those_of_each():
+    shared = {"b": {"x": [1, "ü", None]}, "z": 2.5}
+    values = ["s1", 'a "quoted" \\ name', {"k": [1, 2]}, 3, None]
+    for name in ("a", "m", "zz"):
+        assert hashes_of(shared, name, values) == [hash_of({**shared, name: value}) for value in values]
+
+
+def test_hashes_with_long_lists_are_those_of_the_whole():
+    lists = {"unbc": ["a/1", 'b "2"', "ü"], "biovid": None, "b": []}
+    for _ in range(2):
+        assert hash_with_names({"a": 1, "z": "\0b\0"}, "videos", lists) == hash_of(
+            {"a": 1, "z": "\0b\0", "videos": lists}
+        )
+
+
+def test_an_entry_of_another_key_is_damage(tmp_path):
+    store, other = Store(tmp_path), "0" * 40
+    store.write(KEY, predictions(), {})
+    store.result_folder(other).parent.mkdir()
+    store.result_folder(KEY).rename(store.result_folder(other))
+    with pytest.raises(DamagedEntry, match="another entry"):
+        store.read(other)
+
+
+def test_only_committed_entries_are_listed(tmp_path):
+    store = Store(tmp_path)
+    assert list(store.keys()) == list(store.artifact_keys()) == list(store.measurement_keys()) == []
+    keys = sorted(hash_of({"cell": i}) for i in range(20))
+    for key in keys:
+        store.write(key, predictions(), {})
+    store.write_artifact(KEY, b"weights", {})
+    (tmp_path / "ab" / ("ab" * 20)).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "damaged" / keys[0]).mkdir(parents=True)
+    (tmp_path / "damaged" / keys[0] / "result.json").touch()
+    (tmp_path / "file").touch()
+    assert list(store.keys()) == keys and list(store.artifact_keys()) == [KEY]
+
+
+def test_what_is_set_aside_keeps_its_path_and_never_hides_another(tmp_path):
+    store = Store(tmp_path)
+    for number in range(3):
+        store.write(KEY, predictions(), {"number": number})
+        moved = store.set_aside(store.result_folder(KEY), "set_aside")
+        assert moved == tmp_path / "set_aside" / KEY[:2] / f"{KEY}-{number}"
+        assert json.loads((moved / "result.json").read_text())["number"] == number
+    with pytest.raises(FileNotFoundError, match="another process"):
+        store.set_aside(store.result_folder(KEY), "set_aside")
+    assert "another process" in store.reject(DamagedEntry("torn"), store.result_folder(KEY))

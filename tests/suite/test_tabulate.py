@@ -192,6 +192,7 @@ def test_a_gain_uses_only_cells_that_both_rows_have(tmp_path):
     table = replace(SMALL, rows=rows, columns=(Column("Gain", "auc_binary", published=False, gain=True),))
     frame, _ = tabulate(table, plan(), Store(tmp_path), SCALES["quick"], "simulated")
     assert (frame.n_subjects[1], frame.n_folds[1], frame.value[1]) == (2, 1, 100)
+    assert (frame.cells_done[1], frame.cells_total[1]) == (1, 2), "a difference to what is missing is missing"
 
 
 def test_pretext_accuracy_is_the_mean_of_the_runs_of_its_input(tmp_path):

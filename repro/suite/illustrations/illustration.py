@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro.files import check_writable, write_atomically
-from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, add_options
+from repro.suite.command import COMPLETE, INCOMPLETE, USAGE, add_options, interrupted, parsed, report_failures
 from repro.suite.corpus import Corpus
 from repro.suite.engine import Failure, Task
 from repro.suite.progress import Progress
@@ -38,9 +38,9 @@ class _NotComputed(Exception):
 class _Failed(Exception):
     """Steps failed."""
 
-    def __init__(self, failures: Sequence[Failure]) -> None:
+    def __init__(self, n_tasks: int | None, failures: Sequence[Failure]) -> None:
         super().__init__(f"{len(failures)} steps failed")
-        self.failures = failures
+        self.n_tasks, self.failures = n_tasks, failures
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ class Steps:
             if missing:
                 raise _NotComputed("simulated data")
             if failures:
-                raise _Failed(failures)
+                raise _Failed(None, failures)
         opened = self._session.corpora(roots, self.scale, given=given)
         return {name: corpus for name, corpus in opened.items() if isinstance(corpus, Corpus)}
 
@@ -113,7 +113,7 @@ class Steps:
             raise _NotComputed(", ".join(f"{counts[kind]} {name}" for kind, name in _KINDS.items() if counts[kind]))
         self._progress.add(tasks)
         if failures := self._session.engine.run(tasks, self._progress):
-            raise _Failed(failures)
+            raise _Failed(len(tasks), failures)
 
 
 _KINDS = {
@@ -151,7 +151,7 @@ def main(figure: Illustration, arguments: Sequence[str] | None = None) -> int:
     )
     add_options(parser)
     figure.add_own(parser)
-    return run_illustration(figure, parser.parse_args(arguments))
+    return run_illustration(figure, parsed(parser, arguments))
 
 
 def run_illustration(figure: Illustration, options: argparse.Namespace, session: Session | None = None) -> int:
@@ -175,19 +175,15 @@ def run_illustration(figure: Illustration, options: argparse.Namespace, session:
         sys.stdout.write(f"{figure.name}: not drawn; left to do: {missing}\n")
         return COMPLETE if options.mode == "plan" else INCOMPLETE
     except _Failed as failed:
-        for failure in failed.failures:
-            _say(f"failed: {failure.task.label}\n  {failure.reason}")
-        _say(f"{figure.name}: {failed}; mend the cause and run the same command again")
-        return INCOMPLETE
+        return report_failures(figure.name, failed.n_tasks, failed.failures, options)
     except FacesNotShown as error:
         _say(f"{figure.name}: {error}")
         return USAGE if hasattr(options, "show_faces") else INCOMPLETE
     except (ValueError, OSError) as error:
         _say(f"{figure.name}: {error}")
         return USAGE
-    except KeyboardInterrupt:
-        _say(f"{figure.name}: interrupted; what is finished is kept in {options.store}: run the same command to go on")
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return interrupted(figure.name, options, error)
     finally:
         progress.close()
 

@@ -37,7 +37,8 @@ def test_a_clip_is_its_highest_moment_if_frames_have_levels_else_their_mean(draw
         clips, levels, groups = drawn(known=known)
         model = OSVR(**SMALL).fit(clips, levels, groups)
         single = np.concatenate([model._intensity(_moment(clips, m)) for m in range(6)]).reshape(6, -1)
-        np.testing.assert_allclose(model._intensity(clips), rule(single, axis=0), atol=1e-9)
+        # features are sums of float32, whose order, and so last digits, may depend on how many are summed at once
+        np.testing.assert_allclose(model._intensity(clips), rule(single, axis=0), rtol=1e-4, atol=1e-6)
 
 
 def _moment(clips, m):

@@ -1,0 +1,223 @@
+"""Where tasks run: options, placement on GPUs, settings of local workers, certificates, jobs of Slurm."""
+
+import argparse
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import psutil
+import pytest
+
+from repro.suite.admission import Terms, shortcomings
+from repro.suite.cluster import (
+    THREADS,
+    SlurmOptions,
+    Where,
+    add_where,
+    connect,
+    gpu_slots,
+    has_gpu_workers,
+    interrupts_postponed,
+    worker_options,
+)
+from repro.suite.tls import Tls, check_listening, is_loopback, make_certificates
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is missing")
+    return make_certificates(tmp_path_factory.mktemp("tls") / "certificates")
+
+
+def parsed(*arguments, device="auto"):
+    parser = argparse.ArgumentParser()
+    add_where(parser)
+    parser.set_defaults(device=device, store="store")
+    return parser.parse_args(arguments)
+
+
+def where(*arguments, device="auto"):
+    return Where.from_options(parsed(*arguments, device=device))
+
+
+def test_by_default_all_cores_and_all_gpus_of_this_machine(monkeypatch):
+    monkeypatch.setattr("repro.suite.engine.available_cores", lambda: 6)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-7")
+    found = where()
+    assert (found.jobs, found.gpus, found.scheduler, found.slurm, found.tls) == (6, 2, None, None, None)
+    assert not found.in_process
+    assert where("--jobs", "1").in_process
+    assert where("--gpus", "1").gpus == 1
+    assert where(device="cpu").gpus == 0
+    assert where("--scheduler", "host:8786").gpus == 0
+    assert not where("--jobs", "1", "--scheduler", "host:8786").in_process
+
+
+def test_processes_never_outnumber_the_cores(monkeypatch, capsys):
+    monkeypatch.setattr("repro.suite.engine.available_cores", lambda: 3)
+    assert where("--jobs", "3", device="cpu").jobs == 3
+    with pytest.raises(SystemExit) as error:
+        parsed("--jobs", "4")
+    assert error.value.code == 2
+    assert "4 is more than the 3 cores" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gpus", "2"], "--gpus 2, but 1 are visible"),
+        (["--scheduler", "a:1", "--slurm-jobs", "2", "--slurm-host", "b"], "give one of them"),
+        (["--scheduler", "tls://a:1"], "give --tls DIR, too"),
+        (["--slurm-time", "1:00:00"], "--slurm-time needs --slurm-jobs, too"),
+        (["--slurm-jobs", "2"], "--slurm-jobs needs --slurm-host, too"),
+        (["--slurm-jobs", "2", "--slurm-host", "a", "--slurm-gpus", "2"], "--slurm-cores 2 or more"),
+        (["--tls", "nowhere"], "certificate.pem is missing"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused_with_a_remedy(monkeypatch, arguments, message):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(ValueError, match=message):
+        where(*arguments)
+
+
+def test_certificates_decide_the_protocol(tls):
+    assert where("--scheduler", "host:8786").scheduler == "tcp://host:8786"
+    assert where("--scheduler", "host:8786", "--tls", str(tls.folder)).scheduler == "tls://host:8786"
+    with pytest.raises(ValueError, match="leave --tls out, or start the scheduler with it"):
+        where("--scheduler", "tcp://host:8786", "--tls", str(tls.folder))
+
+
+def test_the_first_workers_have_a_gpu_each_and_the_others_see_none(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-a,6")
+    given = [(o["env"]["CUDA_VISIBLE_DEVICES"], o.get("resources")) for o in worker_options(4, 2)]
+    assert given == [("5", {"GPU": 1}), ("GPU-a", {"GPU": 1}), ("", None), ("", None)]
+    assert [o["env"]["CUDA_VISIBLE_DEVICES"] for o in worker_options(1, 3)] == ["5"]
+    assert all("env" not in o and "resources" not in o for o in worker_options(2, 0))
+
+
+@pytest.fixture(scope="module")
+def client(tls):
+    """A cluster of this machine with pretended GPUs, certificates, and an environment that asks for many threads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-a")
+        patch.setenv("OMP_NUM_THREADS", "8")
+        limits = (*THREADS, "PYTHONHASHSEED")
+        before = [os.environ.get(name) for name in limits]
+        with ExitStack() as resources:
+            yield connect(resources, Where(jobs=3, gpus=2, tls=tls))
+        assert [os.environ.get(name) for name in limits] == before
+
+
+def report_place(number):
+    return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+def test_tasks_for_a_gpu_go_to_the_workers_that_have_one(client):
+    assert has_gpu_workers(client) and gpu_slots(client) == 2
+    placed = set(client.gather(client.map(report_place, range(24), resources={"GPU": 1}, pure=False)))
+    assert {device for _, device in placed} == {"5", "GPU-a"} and len(placed) == 2
+    everyone = set(client.run(report_place, 0).values())
+    assert {device for _, device in everyone - placed} == {""} and len(everyone) == 3
+
+
+def look(terms, dask_worker):
+    return shortcomings(dask_worker, terms)
+
+
+def listening(pids):
+    return {
+        connection.laddr.ip
+        for pid in pids
+        for connection in psutil.Process(pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def test_local_workers_keep_the_settings_and_nobody_else_reaches_them(client):
+    assert list(client.run(look, Terms.of_this_process()).values()) == [[], [], []]
+    pids = list(client.run(os.getpid).values())
+    assert listening([os.getpid(), *pids]) == {"127.0.0.1"}
+
+
+def test_what_a_worker_lacks_is_named(client):
+    other = Terms("2.7", {**Terms.of_this_process().packages, "numpy": "1.0"}, "other", "/nowhere/token")
+    found = next(iter(client.run(look, other).values()))
+    assert [any(word in reason for reason in found) for word in ("Python", "numpy", "code", "/nowhere")] == [True] * 4
+    assert len(found) == 4
+
+
+def test_nobody_joins_a_cluster_without_its_certificate(client, tmp_path):
+    address, stranger = client.scheduler.address, make_certificates(tmp_path / "stranger")
+    assert address.startswith("tls://")
+    with pytest.raises(ValueError, match="check address and certificates"), ExitStack() as other:
+        connect(other, Where(jobs=1, scheduler=address, tls=stranger))
+
+
+def test_certificates_are_for_their_owner_alone(tls):
+    assert stat.S_IMODE(tls.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(tls.key.stat().st_mode) == 0o600
+    assert tls.check() is tls
+    with pytest.raises(ValueError, match="is there already"):
+        make_certificates(tls.folder)
+    assert sorted(path.name for path in tls.folder.parent.iterdir()) == ["certificates"]
+
+
+def test_a_key_that_others_may_read_is_refused(tls, tmp_path):
+    copy = Tls(tmp_path / "copy")
+    shutil.copytree(tls.folder, copy.folder)
+    copy.key.chmod(0o640)
+    with pytest.raises(ValueError, match="chmod 600"):
+        copy.check()
+    copy.key.chmod(0o600)
+    copy.key.write_text("no key")
+    with pytest.raises(ValueError, match="cannot be used"):
+        copy.check().security()
+
+
+def test_other_machines_reach_nothing_without_certificates(tls):
+    assert is_loopback("127.0.0.3") and is_loopback("::1") and is_loopback("localhost")
+    assert not is_loopback("0.0.0.0") and not is_loopback("192.0.2.1") and not is_loopback("no-such-host.invalid")
+    check_listening("127.0.0.2", None, insecure=False)
+    check_listening("192.0.2.1", tls, insecure=False)
+    check_listening("192.0.2.1", None, insecure=True)
+    with pytest.raises(ValueError, match="repro certificates DIR.*--insecure"):
+        check_listening("192.0.2.1", None, insecure=False)
+    slurm = SlurmOptions(jobs=1, host="192.0.2.1")
+    with pytest.raises(ValueError, match="repro certificates DIR"), ExitStack() as resources:
+        connect(resources, Where(jobs=1, slurm=slurm))
+
+
+def test_an_address_without_a_scheduler_is_named(monkeypatch):
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setattr("repro.suite.cluster.CONNECT_TIMEOUT", "1s")
+        with pytest.raises(ValueError, match=address), ExitStack() as resources:
+            connect(resources, Where(jobs=1, scheduler=address))
+
+
+def test_slurm_without_its_commands_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="sbatch"), ExitStack() as resources:
+        connect(resources, Where(jobs=1, slurm=SlurmOptions(jobs=1, host="127.0.0.1")))
+
+
+def test_an_interrupt_while_workers_start_waits_and_is_not_lost():
+    reached = False
+    with pytest.raises(KeyboardInterrupt):
+        with interrupts_postponed():
+            os.kill(os.getpid(), signal.SIGINT)
+            child = subprocess.run(
+                [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('deaf')"],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            reached = True
+    assert reached and child.stdout == "deaf\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
