@@ -18,9 +18,10 @@ __all__ = ["EXPERIMENTS", "main"]
 
 EXPERIMENTS = (
     "table1", "table2", "table3", "table4", "table5", "table6", "table7", "figure1", "figure2", "figure3", "figure4",
-    "self_supervised", "label_efficiency", "baselines", "head_motion", "sensitivity", "claims",
+    "claims", "sensitivity", "self_supervised", "label_efficiency", "baselines", "head_motion",
 )  # fmt: skip
-"""Modules that declare a ``TABLE``, the paper's first; what is no table of cells brings a ``run(options, session)``."""
+"""Modules that declare a ``TABLE``: the paper's tables and figures, what they say of its claims, then what it does not
+have. What is no table of cells brings a ``run(options, session)``."""
 
 
 def _experiments() -> list[ModuleType]:
