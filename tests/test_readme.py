@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -140,3 +141,16 @@ def test_the_numbers_of_supervised_systems_are_the_committed_ones():
     errors = {place: main.loc[place].value for place in main.index if place[1] == "RGB MSE"}
     for system, dataset in (("LSTM", "UNBC-McMaster"), ("RVR", "BioVid"), ("RCNN", "BioVid")):
         assert f"{errors[f'{system}, {dataset}', 'RGB MSE']:.2f}" in section
+
+
+def test_the_verdicts_are_those_of_the_committed_page():
+    section = README.partition("## What came out\n")[2].partition("\n## ")[0]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")]
+    claims = json.loads((ROOT / "tables/simulated/claims.json").read_text())["claims"]
+    assert len(claims) == 16
+    told = [[claim["sentence"], claim["source"], _as_claimed(claim), claim["verdict"]] for claim in claims]
+    assert lines[2:] == told
+
+
+def _as_claimed(claim):
+    return f"{claim['as claimed']} of {claim['made']}"
