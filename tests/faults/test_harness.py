@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def place(undisturbed, tmp_path):

@@ -13,6 +13,7 @@ def record(place):
     return json.loads((place / "out/tables/licensed/faults.json").read_text())
 
 
+@pytest.mark.faults
 def test_the_record_beside_the_table_tells_where_it_comes_from(undisturbed):
     told = record(undisturbed.place)
     place, root = str(undisturbed.place), undisturbed.options[1]

@@ -4,6 +4,7 @@ import argparse
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -90,11 +91,29 @@ def test_a_second_run_computes_nothing_and_writes_the_same(finished, tmp_path, m
     assert csv(tmp_path) == csv(finished / "out")
 
 
-def test_two_workers_give_the_same_bytes_as_one(finished, tmp_path):
+@pytest.mark.faults
+def test_two_workers_give_the_same_table_as_one(finished, tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store/data").symlink_to(finished / "store/data")
     assert run(tmp_path / "store", tmp_path / "out", jobs="2") == COMPLETE
     assert csv(tmp_path / "out") == csv(finished / "out")
+
+
+def test_two_workers_give_the_same_bytes_as_one(finished, tmp_path):
+    few = [row for row in TABLE.rows if row.target == "biovid" and (row.method == "mean" or len(row.pretext) == 1)]
+    assert len(few) == 2
+    store, one = Store(tmp_path / "store"), Store(finished / "store")
+    store.root.mkdir()
+    store.data_folder.symlink_to(one.data_folder)
+    options = ["--scale", "smoke", "--store", str(store.root), "--out", str(tmp_path), "--quiet", "--device", "cpu"]
+    assert main(replace(TABLE, rows=tuple(few)), [*options, "--jobs", "2"]) == COMPLETE
+    assert set(store.keys()) < set(one.keys()) and set(store.artifact_keys()) < set(one.artifact_keys())
+    for key in store.keys():
+        two_of, one_of = (place.result_folder(key) / "predictions.npz" for place in (store, one))
+        assert two_of.read_bytes() == one_of.read_bytes()
+    for key in store.artifact_keys():
+        two_of, one_of = (place.artifact_folder(key) / "network.safetensors" for place in (store, one))
+        assert two_of.read_bytes() == one_of.read_bytes()
 
 
 def test_missing_cells_are_told_planned_and_computed(finished, store, tmp_path, capsys):
