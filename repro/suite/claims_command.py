@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from repro.files import check_folders
@@ -114,7 +114,7 @@ def _run(claims: Claims, options: argparse.Namespace, session: Session, begin: f
     for part in needed(claims):
         progress = Progress(f"{claims.name}, {part.name}", visible=not options.quiet)
         try:
-            computed = compute(replace(part, name=f"{claims.name}, {part.name}"), options, session, progress)
+            computed = compute(part, options, session, progress)
         finally:
             progress.close()
         if isinstance(computed, int):

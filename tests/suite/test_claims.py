@@ -199,6 +199,7 @@ def test_nothing_but_what_is_compared_is_asked_for(store, tmp_path, asked):
     (part,) = asked
     assert [row.label for row in part.rows] == ["high", "low", "mixed"]
     assert [column.label for column in part.columns] == ["AUC"] and part.plot is None
+    assert part.name == TABLE.name, "what a scale has for a table, such as its training, holds for its part, too"
     more = Claim("more", "More", "Table 2", (faster("high", Entry("t", "high", "time"), Entry("t", "low", "time")),))
     parts = needed(page(*PAGE.claims, more))
     labels = [([row.label for row in part.rows], [column.label for column in part.columns]) for part in parts]
