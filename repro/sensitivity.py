@@ -9,31 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from repro.learning.schedule import Schedule
+from repro.suite.decisions import DECISIONS
 from repro.suite.figures import sensitivity_plot
 from repro.suite.scales import SCALES
 from repro.suite.spec import OWN, STILLS, Column, Row, Table
-
-DECISIONS = {
-    "D0": "schedule of fine-tuning",
-    "D1": "noise variance",
-    "D2": "zero-mean neighbourhoods",
-    "D3": "depth of neighbourhoods",
-    "D4": "sums of Eq. 6",
-    "D5": "form of Eq. 6",
-    "D6": "last segment",
-    "D7": "8-bit range",
-    "D8": "borders",
-    "D9": "optical flow",
-    "D10": "rank of hulls",
-    "D11": "weights of sparsity",
-    "D12": "loss of the pretext",
-    "D13": "sources and negatives",
-    "D14": "data of the pretext",
-    "D15": "intensity",
-    "D16": "AUC of levels",
-    "D17": "level of a clip",
-}
-"""What is open, in a few words; `DECISIONS.md` says more."""
 
 DEFAULT = "default"
 FLOW = "default on optical flow"

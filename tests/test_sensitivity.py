@@ -10,7 +10,7 @@ import pytest
 
 from repro.data.encoding import InputSpec
 from repro.data.schema import Dataset, VideoRecord
-from repro.sensitivity import DECISIONS, DEFAULT, TABLE
+from repro.sensitivity import DEFAULT, TABLE
 from repro.siamese.pretext import SiamesePretext, SiameseStills
 from repro.suite.command import COMPLETE, main
 from repro.suite.corpus import Corpus
@@ -45,11 +45,11 @@ def decision(row):
 
 
 def test_every_decision_has_its_line():
-    assert list(DECISIONS) == [f"D{number}" for number in range(18)]
+    varied = {f"D{number}" for number in range(18)}
     for scale in ("quick", "paper"):
-        assert {decision(row) for row in TABLE.at(scale).rows if ":" in row.label} == set(DECISIONS)
+        assert {decision(row) for row in TABLE.at(scale).rows if ":" in row.label} == varied
     documented = (Path(__file__).parents[1] / "DECISIONS.md").read_text()
-    assert set(DECISIONS) <= set(re.findall(r"^\| (D\d+) \|", documented, re.M))
+    assert varied <= set(re.findall(r"^\| (D\d+) \|", documented, re.M))
 
 
 def test_labels_give_different_names_to_numbers():

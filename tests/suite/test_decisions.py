@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_every_decision_is_there():
     documented = re.findall(r"^\| (D\d+) \|", (ROOT / "DECISIONS.md").read_text(), re.M)
     assert list(DECISIONS) == documented
-    assert {name: DECISIONS[name] for name in sensitivity.DECISIONS} == dict(sensitivity.DECISIONS)
     for scale in SCALES.values():
         told = decisions(TABLE4, scale)
         assert list(told) == documented and all(one["value"] not in (None, {}, [], "") for one in told.values())
