@@ -4,7 +4,7 @@ What is compared exactly: files, columns, rows and their order, metrics, publish
 and cells. Numbers have tolerances, by what they come from:
 
 * predictors without arithmetic that differs between machines (the mean, the true PSPI) and counts: 1e-9;
-* fits of convex or closed form: 0.05 in PCC; in AUC what one subject can change who has two clips to rank, as their
+* fits of convex or closed form: 0.1 in PCC; in AUC what one subject can change who has two clips to rank, as their
   order may flip with the last digits of their features;
 * networks: a few updates amplify rounding, which differs between processors and releases of PyTorch: of these only the
   range is looked at, and that not more than a fifth of all numbers is away by over 25 points of AUC;
@@ -101,7 +101,7 @@ def test_numbers_are_the_committed_ones_within_tolerances(run, name):
             assert now.value == pytest.approx(before.value, abs=1e-9, nan_ok=True), now
         elif any(now.row.startswith(name) for name in CLASSICAL_ROWS):
             if not (math.isnan(now.value) or math.isnan(before.value)) and (percent or now.metric == "pcc"):
-                assert abs(now.value - before.value) <= (100 / now.n_subjects if percent else 0.05), now
+                assert abs(now.value - before.value) <= (100 / now.n_subjects if percent else 0.1), now
         elif percent and not math.isnan(now.value) and not math.isnan(before.value):
             away.append(abs(now.value - before.value) > 25)
     assert not away or sum(away) <= len(away) / 5
