@@ -23,8 +23,6 @@ __all__ = [
     "Where",
     "add_where",
     "connect",
-    "gpu_slots",
-    "has_gpu_workers",
     "interrupts_postponed",
     "signals_kept",
     "jobs_within_cores",
@@ -387,17 +385,6 @@ def _submit(resources: ExitStack, slurm: SlurmOptions, where: Where) -> Any:
     client = resources.enter_context(Client(cluster))
     admit(resources, client, where.store)
     return client
-
-
-def gpu_slots(client: Any) -> int:
-    """Return how many tasks of a GPU the workers can run side by side; 0 if no worker was given one of its own."""
-    workers: Mapping[str, Mapping[str, Any]] = client.scheduler_info()["workers"]
-    return int(sum(worker["resources"].get("GPU", 0) for worker in workers.values()))
-
-
-def has_gpu_workers(client: Any) -> bool:
-    """Return whether tasks for a GPU are to be submitted with ``resources={"GPU": 1}``."""
-    return gpu_slots(client) > 0
 
 
 @contextmanager

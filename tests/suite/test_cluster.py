@@ -20,11 +20,10 @@ from repro.suite.cluster import (
     Where,
     add_where,
     connect,
-    gpu_slots,
-    has_gpu_workers,
     interrupts_postponed,
     worker_options,
 )
+from repro.suite.places import Cluster
 from repro.suite.tls import Tls, check_listening, is_loopback, make_certificates
 
 
@@ -119,7 +118,7 @@ def report_place(number):
 
 
 def test_tasks_for_a_gpu_go_to_the_workers_that_have_one(client):
-    assert has_gpu_workers(client) and gpu_slots(client) == 2
+    assert [slot.gpu for slot in Cluster(client, None).slots()].count(True) == 2
     placed = set(client.gather(client.map(report_place, range(24), resources={"GPU": 1}, pure=False)))
     assert {device for _, device in placed} == {"5", "GPU-a"} and len(placed) == 2
     everyone = set(client.run(report_place, 0).values())
