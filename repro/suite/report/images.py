@@ -82,5 +82,5 @@ def _encode(image: Image.Image) -> bytes:
     if np.sqrt((error**2).mean()) <= _LINE_ART:
         few.save(buffer, "WEBP", lossless=True, quality=75)
     else:
-        image.save(buffer, "WEBP", quality=80)
+        image.save(buffer, "WEBP", quality=88)
     return buffer.getvalue()
