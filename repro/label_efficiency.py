@@ -13,7 +13,7 @@ LABELS: dict[int | None, tuple[str, ...]] = {
     24: ("quick", "paper"),
     48: ("quick", "paper"),
     96: ("quick", "paper"),
-    240: ("quick", "paper"),
+    240: ("paper",),
     None: ("smoke", "quick", "paper"),
 }
 """Labelled clips (None for all) and the scales at which so few are asked for."""

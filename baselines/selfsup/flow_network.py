@@ -137,12 +137,23 @@ def antisymmetric_correlation(first: Tensor, second: Tensor, reach: int) -> Tens
         reach without (0, 0), where it is always 0. Beyond the maps features are 0.
     """
     height, width = first.shape[-2:]
-    maps = torch.stack([first, second])
-    padded = functional.pad(maps.flip(0), (reach,) * 4)
-    side = range(2 * reach + 1)
-    offsets = [(y, x) for y in side for x in side if (y, x) != (reach, reach)]
-    both = torch.stack([(maps * padded[..., y : y + height, x : x + width]).sum(2) for y, x in offsets], dim=2)
-    return both[0] - both[1]
+    first, second = (maps.permute(0, 2, 3, 1) for maps in (first, second))
+    span = torch.arange(-reach, reach + 1, device=first.device)
+    column = torch.arange(width, device=first.device)[:, None] + span
+    within = ((column >= 0) & (column < width)).to(first.dtype)
+    column = column.clamp(0, width - 1)
+    above: list[Tensor] = []
+    below: list[Tensor] = []
+    for down in range(reach + 1):
+        # Each point of a row with each of the row so far below, of which a band is kept: products of matrices. What a
+        # point has with one above it is, but for the sign, what that one has with the point.
+        row, end = min(down, height), max(height - down, 0)
+        products = first[:, :end] @ second[:, row:].mT - second[:, :end] @ first[:, row:].mT
+        band = column.expand(*products.shape[:2], -1, -1)
+        below.append(functional.pad(products.gather(-1, band) * within, (0, 0, 0, 0, 0, row)))
+        above.append(functional.pad(-products.mT.gather(-1, band) * within, (0, 0, 0, 0, row, 0)))
+    level = (above[0][..., :reach], below[0][..., reach + 1 :])
+    return torch.cat([*above[:0:-1], *level, *below[1:]], dim=-1).permute(0, 3, 1, 2)
 
 
 def _directions(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

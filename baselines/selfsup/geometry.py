@@ -132,7 +132,7 @@ class Geometry(PretextTask):
     """
 
     name: ClassVar[str] = "geometry"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     accuracy: ClassVar[Accuracy] = Accuracy("end-point error of warps, % of side", higher_is_better=False)
 
     first_stage_epochs: int = 2

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from baselines.selfsup.jigsaw import Jigsaw
 from repro.data import feature_files
 from repro.data.clips import Clip
 from repro.data.encoding import InputSpec
@@ -45,7 +46,7 @@ def describe_cell(**changes):
 
 
 def describe_network(**changes):
-    task = {"task": "jigsaw", "version": 1}
+    task = {"task": "jigsaw", "version": Jigsaw.version}
     return {"version": 1, "task": task, "data": {"unbc": UNLABELLED}, "input": SPEC.describe(), **changes}
 
 

@@ -38,7 +38,8 @@ class Picture:
 def picture(png: bytes) -> Picture:
     """Shrink a figure to what a page shows.
 
-    Both become WebP: line art without loss but in few colours; photographs, which these would band, with some.
+    All become WebP: line art without loss but in few colours, unless it is smaller with some loss, as where it
+    frames photographs; photographs, which few colours would band, with some.
 
     Parameters
     ----------
@@ -78,9 +79,13 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _encode(image: Image.Image) -> bytes:
     few = image.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
     error = np.asarray(few, dtype=np.float32) - np.asarray(image, dtype=np.float32)
+    lossy = _webp(image, quality=88)
+    if np.sqrt((error**2).mean()) > _LINE_ART:
+        return lossy
+    return min(_webp(few, lossless=True, quality=75), lossy, key=len)
+
+
+def _webp(image: Image.Image, **options: bool | int) -> bytes:
     buffer = io.BytesIO()
-    if np.sqrt((error**2).mean()) <= _LINE_ART:
-        few.save(buffer, "WEBP", lossless=True, quality=75)
-    else:
-        image.save(buffer, "WEBP", quality=88)
+    image.save(buffer, "WEBP", **options)
     return buffer.getvalue()
