@@ -267,10 +267,10 @@ def compute(table: Table, options: argparse.Namespace, session: Session, progres
         table = table.without_stills()
     computing = options.mode in ("only-missing", "always")
     progress.expect(_COST_OF_A_TABLE[scale.name] if computing else 0.0)
-    roots = _given_roots(table, options)
-    given = bool(roots)
-    if given:
+    given = _given_roots(table, options)
+    if given is not None:
         table = table.on_given_data()
+        roots = {population: root for population in table.populations if (root := given.get(population.dataset))}
     else:
         roots, failures, missing = session.simulate(table.populations, scale, progress, allowed=computing)
         if missing:
@@ -281,8 +281,13 @@ def compute(table: Table, options: argparse.Namespace, session: Session, progres
         if failures:
             progress.close()
             return report_failures(table.name, None, failures, options)
-    corpora = session.corpora(roots, scale, given=given)
-    if not any(corpus.dataset.simulated for corpus in corpora.values()):
+    corpora = session.corpora(roots, scale, given=given is not None)
+    # where nothing of a table is about the data that was given, that data still tells which kind of data this is
+    told = corpora or session.corpora(
+        {Population(name): root for name, root in (given or {}).items() if name in DATASET_LABELS}, scale, given=True
+    )
+    simulated = any(corpus.dataset.simulated for corpus in told.values())
+    if not simulated:
         table = table.without_simulated_rows()
     plan = build_plan(table, scale, corpora, store, repetitions=options.seeds, device=device_of(options.device))
     damaged = _drop_damaged(plan, store)
@@ -297,7 +302,7 @@ def compute(table: Table, options: argparse.Namespace, session: Session, progres
     # what is computed all again is there from the start
     there = None if options.mode == "always" else partial(is_done, store=store)
     failures = session.engine.run(left_over, progress, there) if computing else []
-    data = "simulated" if any(corpus.dataset.simulated for corpus in corpora.values()) else "licensed"
+    data = "simulated" if simulated else "licensed"
     return Computed(table, scale, plan, corpora, data, len(left_over), failures, damaged)
 
 
@@ -312,29 +317,43 @@ def _deterministic(task: Task) -> Task:
     return task if task.kind == "measure" else replace(task, function=partial(run_deterministically, task.function))
 
 
-def _given_roots(table: Table, options: argparse.Namespace) -> dict[Population, Path]:
-    """Return roots of the licensed data; empty when none is given, or the table is about the simulator.
+def _given_roots(table: Table, options: argparse.Namespace) -> dict[str, Path] | None:
+    """Return roots of the data that was given, by dataset; None if all is to be simulated.
+
+    A table never mixes licensed with simulated data: as soon as one dataset with labels is given, what a table has of
+    the other one is not applicable.
 
     Raises
     ------
     UsageError
-        If only some of the table's datasets are given: a table never mixes licensed with simulated data.
+        If options do not fit together, or stills are needed and were not given.
     """
-    roots = {name: Path(root).absolute() for name in table.datasets if (root := getattr(options, name)) is not None}
-    if roots and table.simulated_only:
-        _say(f"{table.name}: varies the simulator, so that the given {', '.join(roots)} data is not used")
-        return {}
-    if options.openface is not None and "biovid" not in roots:
+    given = {name: Path(root).absolute() for name in _GIVEN if (root := getattr(options, name)) is not None}
+    labelled = [name for name in DATASET_LABELS if name in given]
+    if given and table.simulated_only:
+        _say(f"{table.name}: varies the simulator, so that the given {', '.join(given)} data is not used")
+        return None
+    if options.openface is not None and "biovid" not in given:
         raise UsageError("--openface DIR holds landmarks of BioVid's videos; give --biovid DIR, too, or neither")
-    missing = sorted(set(table.datasets) - set(roots))
-    if roots and missing:
-        stills = " (or --pretext own, which needs no stills)" if set(missing) & set(STILLS_LABELS) else ""
+    stills = [name for name in table.datasets if name in STILLS_LABELS]
+    if not labelled and any(name in given for name in stills):
+        options_of = " or ".join(f"--{name} DIR" for name in DATASET_LABELS)
         raise UsageError(
-            f"this table needs {' and '.join(table.datasets)}; only {', '.join(roots)} was given. Add "
-            f"{' '.join(f'--{name} DIR' for name in missing)}{stills}, or give none to use simulated data"
+            f"{', '.join(given)} has no pain levels, and this table needs some: add {options_of}, or give none to use "
+            "simulated data"
         )
-    populations = table.on_given_data().populations if roots else ()
-    return {population: roots[population.dataset] for population in populations}
+    if labelled and (missing := [name for name in stills if name not in given]):
+        raise UsageError(
+            f"the pretext of this table sees {' and '.join(missing)}, and only {', '.join(given)} was given. Add "
+            f"{' '.join(f'--{name} DIR' for name in missing)} (or --pretext own, which needs no stills), or give none "
+            "to use simulated data"
+        )
+    if labelled and not set(labelled) & set(table.datasets):
+        _say(f"{table.name}: nothing of it is about {', '.join(DATASET_LABELS[name] for name in labelled)} alone")
+    return given if labelled else None
+
+
+_GIVEN = (*DATASET_LABELS, *STILLS_LABELS)
 
 
 def device_of(choice: str) -> str:

@@ -24,7 +24,7 @@ from repro.suite.measured import Planner, Setting
 from repro.suite.plan import Cell, Measured, Plan
 from repro.suite.pretraining import plan_pretext
 from repro.suite.runtime import plan_runtime, plan_training_overhead
-from repro.suite.spec import STILLS_LABELS, Column, Place, Population, Row, Scale, Share, Table
+from repro.suite.spec import DATASET_LABELS, STILLS_LABELS, Column, Place, Population, Row, Scale, Share, Table
 from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import Store, hash_of
 from repro.suite.supervised import FeatureTasks, check_applicable
@@ -85,7 +85,7 @@ def build_plan(
     table : Table
     scale : Scale
     corpora : mapping of str to Corpus
-        Under the names of the table's populations.
+        Under the names of the table's populations; what is about one that is not there is not applicable.
     store : Store
     repetitions : int
         Seeds; each repeats pretext and fine-tuning.
@@ -122,8 +122,12 @@ class _Planner:
         cells: list[Cell] = []
         for row in self.table.rows:
             for place in self.table.places(row):
-                corpus = self._corpus(place.population)
                 spec = self._spec(row, place)
+                try:
+                    corpus = self._corpus(place.population)
+                except NotApplicable as error:
+                    cells.append(Cell(row.label, place, 0, 0, "", row.unavailable or str(error), applicable=False))
+                    continue
                 for repetition in range(repetitions * row.repeat):
                     for split in corpus.folds(self.protocol, self.scale.n_folds):
                         cells.append(self._planned(row, place, corpus, spec, split, repetition))
@@ -148,6 +152,8 @@ class _Planner:
         )
 
     def _corpus(self, population: Population) -> Corpus:
+        if population.name not in self.corpora:
+            raise NotApplicable(f"{DATASET_LABELS[population.dataset]} was not given (--{population.dataset} DIR)")
         corpus = self.corpora[population.name]
         if not isinstance(corpus, Corpus):
             raise ValueError(f"{population.name} has no labels; a row cannot be about it")
@@ -174,9 +180,9 @@ class _Planner:
             return Cell(*at, "", str(error), applicable=not isinstance(error, NotApplicable))
 
     def _measured(self, row: Row, column: Column) -> Measured:
-        if row.unavailable:
-            return Measured("", "")  # its cells tell why
         place = row.place(column)
+        if row.unavailable or place.population.name not in self.corpora:
+            return Measured("", "")  # its cells tell why
         spec = self._spec(row, place)
         setting = Setting(
             row,

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from dataclasses import replace
+from importlib import import_module
 
 import pandas as pd
 import pytest
@@ -287,11 +288,34 @@ def test_given_simulated_data_is_still_called_simulated(store, tmp_path):
     assert (tmp_path / "tables/simulated/table4.csv").exists()
 
 
+def test_what_needs_a_dataset_that_was_not_given_is_not_applicable(store, tmp_path, capsys):
+    given = ["--unbc", str(data_root(store, "unbc")), "--mode", "only-cache"]
+    assert run(store.root, tmp_path, *given) == COMPLETE
+    frame = pd.read_csv(tmp_path / "tables/simulated/table4.csv").set_index("row")
+    own = frame.index.isin([row.label for row in TABLE.rows if row.target == "unbc" and not row.pretext])
+    assert own.any() and (frame[own].cells_done == frame[own].cells_total).all() and frame[own].value.notna().all()
+    assert (frame[~own].cells_total == 0).all() and frame[~own].value.isna().all(), "no cell is missing, none is faked"
+    assert "BioVid was not given (--biovid DIR)" in (tmp_path / "tables/simulated/table4.md").read_text()
+
+
+def test_a_table_about_another_dataset_than_the_given_says_so_and_does_not_simulate(store, tmp_path, capsys):
+    about_biovid = import_module("repro.table7").TABLE
+    given = ["--unbc", str(data_root(store, "unbc")), "--pretext", "own"]
+    options = ["--scale", "smoke", "--quiet", "--jobs", "1", "--store", str(tmp_path / "store"), "--out", str(tmp_path)]
+    assert main(about_biovid, [*options, *given]) == COMPLETE
+    frame = pd.read_csv(tmp_path / "tables/simulated/table7.csv")
+    assert len(frame) and (frame.cells_total == 0).all() and frame.value.isna().all()
+    assert "nothing of it is about UNBC-McMaster alone" in capsys.readouterr().err
+    assert not (tmp_path / "store/data/simulated").exists()
+    assert main(about_biovid, [*options, *given[:2]]) == USAGE
+    assert "sees vggface2, and only unbc was given. Add --vggface2 DIR (or --pretext own" in capsys.readouterr().err
+
+
 def test_unusable_roots_are_errors_and_never_replaced(store, tmp_path, capsys):
     unbc, biovid = (str(data_root(store, name)) for name in ("unbc", "biovid"))
     (tmp_path / "empty").mkdir()
     for given, words in (
-        (["--unbc", unbc], ["--biovid DIR"]),
+        (["--vggface2", unbc, "--unbc", str(tmp_path / "nowhere")], ["nowhere"]),
         (["--unbc", str(tmp_path / "nowhere"), "--biovid", biovid], ["nowhere"]),
         (["--unbc", str(tmp_path / "empty"), "--biovid", biovid], ["empty"]),
         (["--unbc", biovid, "--biovid", unbc], ["open it as", "simulated"]),
