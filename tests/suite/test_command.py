@@ -301,12 +301,12 @@ def test_what_needs_a_dataset_that_was_not_given_is_not_applicable(store, tmp_pa
 def test_a_table_about_another_dataset_than_the_given_says_so_and_does_not_simulate(store, tmp_path, capsys):
     about_biovid = import_module("repro.table7").TABLE
     given = ["--unbc", str(data_root(store, "unbc")), "--pretext", "own"]
-    options = ["--scale", "smoke", "--quiet", "--jobs", "1", "--store", str(tmp_path / "store"), "--out", str(tmp_path)]
+    options = ["--scale", "smoke", "--quiet", "--jobs", "1", "--store", str(tmp_path / "own"), "--out", str(tmp_path)]
     assert main(about_biovid, [*options, *given]) == COMPLETE
     frame = pd.read_csv(tmp_path / "tables/simulated/table7.csv")
     assert len(frame) and (frame.cells_total == 0).all() and frame.value.isna().all()
     assert "nothing of it is about UNBC-McMaster alone" in capsys.readouterr().err
-    assert not (tmp_path / "store/data/simulated").exists()
+    assert not (tmp_path / "own/data/simulated").exists()
     assert main(about_biovid, [*options, *given[:2]]) == USAGE
     assert "sees vggface2, and only unbc was given. Add --vggface2 DIR (or --pretext own" in capsys.readouterr().err
 
