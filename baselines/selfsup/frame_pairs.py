@@ -78,10 +78,11 @@ class FramePairs(Material):
         length = {record.video: record.n_frames for record in dataset.records}
         paired, lonely = [], []
         for source in sources:
-            clips = tuple(clip for clip in source.clips if self._offset(clip, length[source.video], spec))
-            lonely += [clip.id for clip in source.clips if clip not in clips]
+            rooms = [max(_room(clip, length[source.video], spec)) for clip in source.clips]
+            clips = tuple(clip for clip, room in zip(source.clips, rooms, strict=True) if room >= self.nearest)
+            lonely += [clip.id for clip, room in zip(source.clips, rooms, strict=True) if room < self.nearest]
             if clips:
-                paired.append(replace(source, clips=clips))
+                paired.append(source if len(clips) == len(source.clips) else replace(source, clips=clips))
         if not paired:
             raise ValueError(
                 f"no clip of {clip_length} frames of {dataset.name} has room to be shifted by {self.nearest} frames in "
@@ -113,8 +114,7 @@ class FramePairs(Material):
 
     def _offset(self, clip: Clip, n_frames: int, spec: InputSpec) -> int:
         """Frames from a clip to its partner: forwards, else backwards, else the most there is; 0 if too few."""
-        first, last = (clip.start, clip.stop - 1) if spec.is_distilled else (_middle(clip), _middle(clip))
-        forwards, backwards = n_frames - 1 - last, first
+        forwards, backwards = _room(clip, n_frames, spec)
         span = self.farthest - self.nearest + 1
         wanted = self.nearest + seed_from("frame pairs", clip.id) % span
         if wanted <= forwards:
@@ -125,6 +125,12 @@ class FramePairs(Material):
         if most < self.nearest:
             return 0
         return most if forwards >= backwards else -most
+
+
+def _room(clip: Clip, n_frames: int, spec: InputSpec) -> tuple[int, int]:
+    """How many frames the clip, or the one of it that is shown, can be moved forwards and backwards in its video."""
+    first, last = (clip.start, clip.stop - 1) if spec.is_distilled else (_middle(clip), _middle(clip))
+    return n_frames - 1 - last, first
 
 
 def pair_flow(first: Tensor, second: Tensor, *, method: FlowMethod) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -108,6 +109,7 @@ class SubClips(Material):
         return Extra(numbers={"motion": np.array(means, np.float32)})
 
 
+@lru_cache(maxsize=2**14)
 def _sub_clips(subject: str, video: str, n_frames: int, step: int) -> tuple[Clip, ...]:
     starts = range(0, n_frames - APART * step + 1, step)
     return tuple(Clip(subject, video, start, start + APART * step, UNLABELLED) for start in starts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from repro.data.schema import UNLABELLED, Dataset, Exclusion, VideoRecord
 LevelRule = Literal["max", "mean", "centre", "last"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """Frames start..stop - 1 of a video.
 
@@ -170,12 +171,7 @@ def cut_sources(
             short.append(record.video)
             continue
         span = clip_length + (clips_per_source - 1) * step
-        for index in range(record.n_frames // span):
-            starts = range(index * span, index * span + clips_per_source * step, step)
-            clips = tuple(
-                Clip(record.subject, record.video, start, start + clip_length, UNLABELLED) for start in starts
-            )
-            sources.append(Source(record.subject, record.video, index, clips))
+        sources += _stretches(record.subject, record.video, record.n_frames // span, span, step, clip_length)
     if short:
         needed = clip_length + clips_per_source - 1
         warnings.warn(
@@ -184,6 +180,17 @@ def cut_sources(
             stacklevel=2,
         )
     return sources
+
+
+@lru_cache(maxsize=2**14)
+def _stretches(subject: str, video: str, count: int, span: int, step: int, length: int) -> tuple[Source, ...]:
+    """Cut a video into stretches; once, as several materials of pretext tasks begin with the same."""
+    sources = []
+    for index in range(count):
+        starts = range(index * span, (index + 1) * span - length + 1, step)
+        clips = tuple(Clip(subject, video, start, start + length, UNLABELLED) for start in starts)
+        sources.append(Source(subject, video, index, clips))
+    return tuple(sources)
 
 
 _LEVEL = {

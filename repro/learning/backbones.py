@@ -20,10 +20,11 @@ belongs to the task.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from types import ModuleType
 from typing import Literal, NamedTuple
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 MIN_SIZE = 32
@@ -306,8 +307,16 @@ def load_torchvision(model: Backbone, state_dict: Mapping[str, Tensor]) -> None:
     model.network.load_state_dict(given, strict=False)
 
 
+def _torchvision_models() -> ModuleType:
+    """Import torchvision's networks, which takes longer than importing PyTorch: at the first one that is built."""
+    from torchvision import models
+
+    return models
+
+
 def _vgg16(options: _Options) -> tuple[nn.Module, int]:
-    make = torchvision.models.vgg16_bn if options.norm == "batch" else torchvision.models.vgg16
+    models = _torchvision_models()
+    make = models.vgg16_bn if options.norm == "batch" else models.vgg16
     dropout = 0.5 if options.dropout is None else options.dropout
     network = make(weights=None, init_weights=False, dropout=dropout)
     n_features = network.classifier[6].in_features
@@ -318,7 +327,7 @@ def _vgg16(options: _Options) -> tuple[nn.Module, int]:
 def _inception_v1(options: _Options) -> tuple[nn.Module, int]:
     _refuse_no_norm("inception_v1", options)
     dropout = 0.2 if options.dropout is None else options.dropout
-    network = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=False, dropout=dropout)
+    network = _torchvision_models().googlenet(weights=None, aux_logits=False, init_weights=False, dropout=dropout)
     if options.stem == "small":
         network.conv1.conv = _small_stem()
         network.maxpool1 = nn.Identity()
@@ -327,11 +336,11 @@ def _inception_v1(options: _Options) -> tuple[nn.Module, int]:
     return network, n_features
 
 
-def _resnet(name: str, make: Callable[..., torchvision.models.ResNet], options: _Options) -> tuple[nn.Module, int]:
+def _resnet(options: _Options, name: str) -> tuple[nn.Module, int]:
     _refuse_no_norm(name, options)
     if options.dropout:
         raise ValueError(f"{name} has no dropout, got dropout={options.dropout}")
-    network = make(weights=None)
+    network = getattr(_torchvision_models(), name)(weights=None)
     if options.stem == "small":
         network.conv1 = _small_stem()
         network.maxpool = nn.Identity()
@@ -340,19 +349,11 @@ def _resnet(name: str, make: Callable[..., torchvision.models.ResNet], options: 
     return network, n_features
 
 
-def _resnet18(options: _Options) -> tuple[nn.Module, int]:
-    return _resnet("resnet18", torchvision.models.resnet18, options)
-
-
-def _resnet50(options: _Options) -> tuple[nn.Module, int]:
-    return _resnet("resnet50", torchvision.models.resnet50, options)
-
-
 _NETWORKS: dict[str, Callable[[_Options], tuple[nn.Module, int]]] = {
     "vgg16": _vgg16,
     "inception_v1": _inception_v1,
-    "resnet18": _resnet18,
-    "resnet50": _resnet50,
+    "resnet18": partial(_resnet, name="resnet18"),
+    "resnet50": partial(_resnet, name="resnet50"),
 }
 
 NAMES: tuple[str, ...] = tuple(_NETWORKS)

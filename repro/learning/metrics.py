@@ -12,7 +12,6 @@ from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -188,6 +187,8 @@ def auc(positive: ArrayLike, score: ArrayLike) -> float:
     float
         0..1, from mid-ranks (Mann & Whitney 1947); NaN without a positive or without a negative.
     """
+    from scipy.stats import rankdata  # here, because importing it takes a second that many commands have no use for
+
     truth = np.asarray(positive, dtype=np.bool_)
     ranked = _vector(score, "scores")
     if truth.shape != ranked.shape:

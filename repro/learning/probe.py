@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from torch import Tensor, nn
 
@@ -133,6 +132,8 @@ def _solve(standard: Array, levels: NDArray[np.int64], n_levels: int, penalty: f
         off = (np.exp(logs) - truth) / len(levels)
         gradient = np.vstack([standard.T @ off, off.sum(0)]) + weight * weights
         return float(-(truth * logs).sum() / len(levels) + 0.5 * (weight * weights**2).sum()), gradient.ravel()
+
+    from scipy.optimize import minimize
 
     found = minimize(
         loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxfun": 1000}

@@ -32,8 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtr, ndtri, stdtrit
 
 from repro.learning.metrics import Contrast
 from repro.learning.seeds import seed_from
@@ -106,10 +105,10 @@ def bootstrap_interval(
     # Ties with the value, up to rounding, count one half: a discrete statistic is not therefore a biased one.
     tied = np.abs(draws - value) <= 1e3 * _ROUNDING * np.abs(draws).max()
     below = np.mean((draws < value) & ~tied) + np.mean(tied) / 2
-    bias = norm.ppf(np.clip(below, 0.5 / draws.size, 1 - 0.5 / draws.size))
+    bias = ndtri(np.clip(below, 0.5 / draws.size, 1 - 0.5 / draws.size))
     acceleration = _acceleration(statistic(np.ones((n_subjects, n_subjects)) - np.eye(n_subjects)))
     # Student's quantile instead of the normal one, and the ddof that a bootstrap's spread lacks.
-    tail = np.sqrt(n_subjects / (n_subjects - 1)) * student.ppf((1 - confidence) / 2, n_subjects - 1)
+    tail = np.sqrt(n_subjects / (n_subjects - 1)) * stdtrit(n_subjects - 1, (1 - confidence) / 2)
     low, high = np.quantile(draws, [_bca(bias, acceleration, tail), _bca(bias, acceleration, -tail)])
     return float(low), float(high)
 
@@ -120,7 +119,7 @@ def _bca(bias: float, acceleration: float, tail: float) -> float:
     # Past its pole the correction turns back on itself; there the end of the distribution is meant.
     if acceleration * shifted >= 1:
         return 1.0 if shifted > 0 else 0.0
-    return float(norm.cdf(bias + shifted / (1 - acceleration * shifted)))
+    return float(ndtr(bias + shifted / (1 - acceleration * shifted)))
 
 
 def _acceleration(left_out: Array) -> float:

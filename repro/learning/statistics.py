@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata, wilcoxon
 
 from repro.learning.metrics import DEFAULTS, METRICS, MetricOptions, compute, compute_each, intensity
 from repro.learning.predictions import Predictions
@@ -338,6 +337,8 @@ def paired_test(
 
 def _signed_ranks(differences: Array) -> tuple[float, float]:
     """Return Wilcoxon's p-value and the matched-pairs rank-biserial correlation."""
+    from scipy.stats import rankdata, wilcoxon
+
     if differences.size == 0:
         return float("nan"), float("nan")
     moved = differences[differences != 0]

@@ -8,9 +8,11 @@ this machine; without them none are shown.
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,6 +148,23 @@ def plan_costs(options: argparse.Namespace, tables: Iterable[Any]) -> int:
 
 def bills_of(options: argparse.Namespace, tables: Sequence[Table], data: _Data, device: str) -> list[Bill]:
     """Plan tables one after another; what several need stands in the bill of the first."""
+    with _without_collection():
+        return _bills_of(options, tables, data, device)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pause the search for cycles, which would go through a million clips again and again, and find none."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
+
+
+def _bills_of(options: argparse.Namespace, tables: Sequence[Table], data: _Data, device: str) -> list[Bill]:
     ledger, bills = Ledger(data.owners), []
     for table in tables:
         scale = SCALES[options.scale]

@@ -14,9 +14,10 @@ from repro.files import check_folders
 from repro.suite.claims import Claims, Entry, needed
 from repro.suite.claims_page import lay_out, markdown, write
 from repro.suite.command import COMPLETE, INCOMPLETE, USAGE, Computed, add_options, compute, interrupted, parsed
+from repro.suite.decisions import decisions
 from repro.suite.engine import Failure
 from repro.suite.progress import Progress
-from repro.suite.provenance import circumstances
+from repro.suite.provenance import circumstances, seeds_of
 from repro.suite.readings import Readings
 from repro.suite.scales import SCALES
 from repro.suite.session import Session
@@ -90,6 +91,8 @@ class _Gathered:
                 "columns": [column.label for column in computed.table.columns],
                 "protocol": computed.scale.protocol_of(computed.table),
                 "cells": len(computed.plan.cells),
+                "decisions": decisions(computed.table, computed.scale),
+                "seeds": seeds_of(computed.plan, session.options),
                 "reasons": dict(computed.plan.reasons),
             }
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,13 +15,33 @@ from repro.data.clips import Source, cut
 from repro.data.encoding import InputSpec
 from repro.data.labelled import frame_levels
 from repro.data.material import Material
-from repro.data.schema import Dataset, Exclusion
+from repro.data.schema import Dataset, Exclusion, VideoRecord
 from repro.learning.protocols import Split, VideosInTurn, grouped_k_fold, leave_one_subject_out
 from repro.learning.seeds import seed_from
 from repro.suite.spec import Clips
 from repro.suite.store import hash_of
 
-__all__ = ["Corpus", "NotApplicable", "NotPossible"]
+__all__ = ["Corpus", "NotApplicable", "NotPossible", "Owners"]
+
+
+class Owners:
+    """Whom videos show.
+
+    Parameters
+    ----------
+    records : iterable of VideoRecord
+    """
+
+    def __init__(self, records: Iterable[VideoRecord]) -> None:
+        self._owner = {record.video: record.subject for record in records}
+        self._known: dict[tuple[str, ...], frozenset[str]] = {}
+
+    def of(self, videos: Sequence[str]) -> frozenset[str]:
+        """Return the subjects of videos, of which unknown ones are passed over; found once for the same videos."""
+        key = tuple(videos)
+        if key not in self._known:
+            self._known[key] = frozenset(self._owner[video] for video in key if video in self._owner)
+        return self._known[key]
 
 
 class NotPossible(ValueError):
@@ -82,9 +102,9 @@ class Corpus:
             )
 
     @cached_property
-    def owners(self) -> Mapping[str, str]:
+    def owners(self) -> Owners:
         """Subject of each video."""
-        return {record.video: record.subject for record in self.dataset.records}
+        return Owners(self.dataset.records)
 
     def sources(self, material: Material, spec: InputSpec) -> list[Source]:
         """Cut unlabelled clips as a material wants them, once; what is left out is added to the remarks."""
@@ -187,8 +207,12 @@ class Corpus:
         key = tuple(subjects)
         if key not in self._videos_of:
             wanted = set(subjects)
-            self._videos_of[key] = sorted(r.video for r in self.dataset.records if r.subject in wanted)
+            self._videos_of[key] = [video for video, subject in self._sorted_videos if subject in wanted]
         return self._videos_of[key]
+
+    @cached_property
+    def _sorted_videos(self) -> list[tuple[str, str]]:
+        return sorted((record.video, record.subject) for record in self.dataset.records)
 
     def pspi(self) -> Mapping[str, int] | None:
         """Return the true PSPI of each labelled clip, where it is known: UNBC's labels, or a simulation's truth."""

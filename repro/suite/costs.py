@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from typing import Any
 
+from repro.data.clips import Clip
 from repro.data.encoding import InputSpec
 from repro.data.material import Material
+from repro.data.schema import VideoRecord
 from repro.learning.finetune import FineTuning
 from repro.learning.pretext import BackboneSpec, PretextTask
 from repro.suite import tasks
@@ -24,6 +26,9 @@ from repro.suite.store import hash_of
 from repro.suite.units import Encoding, Example, Features, FineTune, Fit, Infer, Measure, Pretrain, Read, Work
 
 __all__ = ["Ledger"]
+
+
+_Work = list[tuple[VideoRecord, list[tuple[Clip, str]]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +68,7 @@ class Ledger:
         self._counted: set[str] = set()
         self._encoded: dict[str, _Encoded] = {}
         self._tasks: dict[str, tuple[Mapping[str, Any], str]] = {}
+        self._frames: dict[int, tuple[_Work, int]] = {}
 
     def add(self, planned: Iterable[Task], remaining: Iterable[Task]) -> tuple[Counter[Work], Counter[str]]:
         """Count what remains of a plan and was not counted before.
@@ -111,8 +117,14 @@ class Ledger:
 
     def _encoding(self, task: Task) -> tuple[Work, int]:
         example = self._encoded[task.id].example
-        frames = sum(len(clip) for _, clips in task.arguments["work"] for clip, _ in clips)
+        frames = self._frames_of(task.arguments["work"])
         return Encoding(*_named_encoding(example.dataset, example.spec, example.material), example), frames
+
+    def _frames_of(self, work: _Work) -> int:
+        """Count the frames of clips; once for the same list, which many encodings share."""
+        if id(work) not in self._frames:
+            self._frames[id(work)] = work, sum(clip.stop - clip.start for _, clips in work for clip, _ in clips)
+        return self._frames[id(work)][1]
 
     def _features(self, task: Task) -> Iterator[tuple[Work, int]]:
         """Count the extractors that were not counted before."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from repro.data.clips import Clip
+from repro.data.clips import Clip, Source
 from repro.data.encoding import InputSpec
 from repro.data.feature_files import read_feature_notes
 from repro.data.inputs import read_notes
 from repro.data.material import Material
+from repro.data.schema import VideoRecord
 from repro.suite import tasks
 from repro.suite.corpus import Corpus
 from repro.suite.engine import Task
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from repro.suite.still_corpus import StillCorpus
 
 __all__ = ["encoding_tasks", "faces_found"]
+
+_Cut = TypeVar("_Cut", Clip, Source)
 
 _SECONDS_PER_FRAME = 1 / 900
 _SECONDS_OF_FLOW = {"tvl1": 0.03, "dis": 0.0005}
@@ -80,35 +83,69 @@ def _encoding_tasks(
     corpus: Corpus | StillCorpus, spec: InputSpec, store: str, material: Material | None
 ) -> list[tuple[str, str, Task]]:
     """Return the subject, the key and the task of each; the specification is the material's."""
-    items: list[tuple[Clip, str]]
     if material is None:
-        items, data = [(clip, "") for clip in corpus.labelled], corpus.labelled_description  # type: ignore[union-attr]
+        divided, data = _labelled_of_subjects(corpus), corpus.labelled_description  # type: ignore[arg-type, union-attr]
     else:
-        items = [(clip, source.id) for source in corpus.sources(material, spec) for clip in source.clips]
+        divided = _unlabelled_of_subjects(corpus, material, spec)
         data = {**corpus.unlabelled_description, **material.describe()}
-    by_subject: dict[str, dict[str, list[tuple[Clip, str]]]] = {}
-    for clip, source in items:
-        by_subject.setdefault(clip.subject, {}).setdefault(clip.video, []).append((clip, source))
-    records = {record.video: record for record in corpus.dataset.records}
-    keys = hashes_of({"data": data, "input": spec.describe()}, "subject", list(by_subject))
+    keys = hashes_of({"data": data, "input": spec.describe()}, "subject", list(divided))
     made: list[tuple[str, str, Task]] = []
-    for (subject, by_video), key in zip(by_subject.items(), keys, strict=True):
+    for (subject, (work, frames)), key in zip(divided.items(), keys, strict=True):
         task = Task(
             f"input-{key}",
             "input",
             f"{spec.kind} images of {corpus.dataset.name} {subject}",
-            sum(len(clip) for clips in by_video.values() for clip, _ in clips) * _seconds_per_frame(spec),
+            frames * _seconds_per_frame(spec),
             tasks.encode_subject,
-            {
-                "store": store,
-                "key": key,
-                "work": [(records[video], clips) for video, clips in by_video.items()],
-                "spec": spec,
-                "material": material or Material(),
-            },
+            {"store": store, "key": key, "work": work, "spec": spec, "material": material or Material()},
         )
         made.append((subject, key, task))
     return made
+
+
+_Work = list[tuple[VideoRecord, list[tuple[Clip, str]]]]
+"""Videos with their clips, each with the name of its source, "" where there is none."""
+
+_Divided = dict[str, tuple[_Work, int]]
+"""Each subject's videos, and how many frames their clips have."""
+
+_DIVIDED: WeakKeyDictionary[Corpus | StillCorpus, dict[int, tuple[list[Any], _Divided]]] = WeakKeyDictionary()
+"""Clips by subject, under the identity of the list that they were taken from, which is kept alive beside them."""
+
+
+def _labelled_of_subjects(corpus: Corpus) -> _Divided:
+    return _divided(corpus, corpus.labelled, lambda clip: [(clip, "")])
+
+
+def _unlabelled_of_subjects(corpus: Corpus | StillCorpus, material: Material, spec: InputSpec) -> _Divided:
+    def clips_of(source: Source) -> list[tuple[Clip, str]]:
+        name = source.id
+        return [(clip, name) for clip in source.clips]
+
+    return _divided(corpus, corpus.sources(material, spec), clips_of)
+
+
+def _divided(
+    corpus: Corpus | StillCorpus, cut: list[_Cut], clips_of: Callable[[_Cut], list[tuple[Clip, str]]]
+) -> _Divided:
+    """Divide clips by subject and video, once for all that they are shown as; the same objects each time."""
+    known = _DIVIDED.setdefault(corpus, {})
+    if id(cut) not in known:
+        by_subject: dict[str, dict[str, list[tuple[Clip, str]]]] = {}
+        for one in cut:
+            by_subject.setdefault(one.subject, {}).setdefault(one.video, []).extend(clips_of(one))
+        records = {record.video: record for record in corpus.dataset.records}
+        known[id(cut)] = (
+            cut,
+            {
+                subject: (
+                    [(records[video], clips) for video, clips in by_video.items()],
+                    sum(clip.stop - clip.start for clips in by_video.values() for clip, _ in clips),
+                )
+                for subject, by_video in by_subject.items()
+            },
+        )
+    return known[id(cut)][1]
 
 
 def faces_found(made: Iterable[Task], corpus: Corpus | StillCorpus, store: Store) -> dict[str, int]:

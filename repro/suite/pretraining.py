@@ -101,10 +101,10 @@ def plan_pretext(
             raise NotApplicable(str(error)) from error
     material, schedule = task.material(), run.schedule_of(method)
     shards: dict[str, list[str]] = {}
+    requires: list[str] = []
     inputs: dict[str, Task] = {}
     for name, chosen in sorted(videos.items()):  # in any order the same pool, as the key is the same
-        owner = corpora[name].owners
-        owners = None if chosen is None else {owner[video] for video in chosen if video in owner}
+        owners = None if chosen is None else corpora[name].owners.of(chosen)
         made = encoding_tasks(corpora[name], spec, store, material=material, subjects=owners)
         if not made:
             raise ValueError(
@@ -112,6 +112,7 @@ def plan_pretext(
                 "short; use longer ones"
             )
         shards[name] = list(made)
+        requires += [encoding.id for encoding in made.values()]
         inputs |= made
     description = {
         "version": VERSION,
@@ -148,7 +149,7 @@ def plan_pretext(
             "device": device,
             "simulated": any(corpora[name].dataset.simulated for name in shards),
         },
-        tuple(f"input-{name}" for names in shards.values() for name in names),
+        tuple(requires),
         on_gpu=device != "cpu",
     )
     return PlannedPretext(key, description, training, inputs)

@@ -28,7 +28,7 @@ from repro.suite.spec import Scale, Table
 from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import DamagedEntry, Store
 
-__all__ = ["circumstances", "commit_of", "environment", "provenance"]
+__all__ = ["circumstances", "commit_of", "environment", "provenance", "seeds_of"]
 
 _DISTRIBUTION = "repro-ssd"
 
@@ -89,7 +89,7 @@ def provenance(
             "supervised": {name: dict(options) for name, options in scale.supervised.items()},
         },
         "decisions": decisions(table, scale),
-        "seeds": _seeds(plan, options),
+        "seeds": seeds_of(plan, options),
         "data": {name: _data(corpus, plan, store) for name, corpus in corpora.items()},
         "pretext": {row: list(keys) for row, keys in plan.artifacts.items()},
         "networks": {key: _history(store, key) for key in dict.fromkeys(chain.from_iterable(plan.artifacts.values()))},
@@ -259,7 +259,7 @@ def _unlabelled(corpus: Corpus | StillCorpus, plan: Plan) -> dict[str, int]:
     return {label: count for label, count in counts.items() if count}
 
 
-def _seeds(plan: Plan, options: argparse.Namespace) -> dict[str, Any]:
+def seeds_of(plan: Plan, options: argparse.Namespace) -> dict[str, Any]:
     """Tell the repetitions, and the seed of each fold's cells and of each network.
 
     Methods share the seeds of a fold: they see the same batches and initial weights (`repro.learning.seeds`).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +11,7 @@ from repro.data.material import Material
 from repro.data.schema import UNLABELLED, Dataset, Exclusion, VideoRecord
 from repro.data.still_images import VERSION, check_still_input
 from repro.data.vggface2 import IdentityRecord
+from repro.suite.corpus import Owners
 
 __all__ = ["StillCorpus"]
 
@@ -78,9 +78,9 @@ class StillCorpus:
             )
 
     @cached_property
-    def owners(self) -> Mapping[str, str]:
+    def owners(self) -> Owners:
         """Subject of each video."""
-        return {record.video: record.subject for record in self.dataset.records}
+        return Owners(self.dataset.records)
 
     def sources(self, material: Material, spec: InputSpec) -> list[Source]:
         """Return a source for each still, in the order of the identities and of the stills' names.

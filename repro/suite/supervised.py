@@ -43,6 +43,10 @@ def check_applicable(estimator: SupervisedEstimator, corpus: Corpus, spec: Input
         )
 
 
+_Work = list[tuple[VideoRecord, list[Clip]]]
+"""Videos with their clips."""
+
+
 @dataclass
 class FeatureTasks:
     """Collects what must be computed of each subject's clips, so that each video is decoded once for all extractors.
@@ -56,6 +60,7 @@ class FeatureTasks:
     store: str
     _wanted: dict[str, dict[str, Extractor]] = field(default_factory=dict)
     _tasks: dict[str, Task] = field(default_factory=dict)
+    _works: dict[Corpus, dict[str, _Work]] = field(default_factory=dict)
     _added: dict[Hashable, tuple[dict[Extractor, list[str]], list[str]]] = field(default_factory=dict)
 
     def add(
@@ -82,14 +87,10 @@ class FeatureTasks:
         self, corpus: Corpus, spec: InputSpec, extractors: tuple[Extractor, ...]
     ) -> tuple[dict[Extractor, list[str]], list[str]]:
         pictures = {"sequences": _VERSION, **replace(spec, frames=1).describe()}
-        by_subject: dict[str, dict[str, list[Clip]]] = {}
-        for clip in corpus.labelled:
-            by_subject.setdefault(clip.subject, {}).setdefault(clip.video, []).append(clip)
         keys: dict[Extractor, list[str]] = {extractor: [] for extractor in extractors}
         described = [extractor.describe() for extractor in extractors]
-        records = {record.video: record for record in corpus.dataset.records}
         requires = []
-        for subject, by_video in by_subject.items():
+        for subject, work in self._work_of(corpus).items():
             place = {"data": corpus.labelled_description, "subject": subject, "input": pictures}
             name = f"features-{hash_of(place)}"
             own = hashes_of(place, "extractor", described)
@@ -97,14 +98,24 @@ class FeatureTasks:
                 self._wanted.setdefault(name, {})[key] = extractor
                 found.append(key)
             if name not in self._tasks:
-                work = [(records[video], clips) for video, clips in by_video.items()]
                 self._tasks[name] = self._task(name, corpus, spec, subject, work)
             requires.append(name)
         return keys, requires if keys else []
 
-    def _task(
-        self, name: str, corpus: Corpus, spec: InputSpec, subject: str, work: list[tuple[VideoRecord, list[Clip]]]
-    ) -> Task:
+    def _work_of(self, corpus: Corpus) -> dict[str, _Work]:
+        """Divide labelled clips by subject and video, once."""
+        if corpus not in self._works:
+            by_subject: dict[str, dict[str, list[Clip]]] = {}
+            for clip in corpus.labelled:
+                by_subject.setdefault(clip.subject, {}).setdefault(clip.video, []).append(clip)
+            records = {record.video: record for record in corpus.dataset.records}
+            self._works[corpus] = {
+                subject: [(records[video], clips) for video, clips in by_video.items()]
+                for subject, by_video in by_subject.items()
+            }
+        return self._works[corpus]
+
+    def _task(self, name: str, corpus: Corpus, spec: InputSpec, subject: str, work: _Work) -> Task:
         frames = sum(len(clip) for _, clips in work for clip in clips)
         arguments: dict[str, Any] = {"store": self.store, "work": work, "spec": spec}
         cost = frames * _SECONDS_PER_FRAME * (spec.size / 64) ** 2

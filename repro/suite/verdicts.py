@@ -65,7 +65,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from repro.learning.statistics import SubjectValues, holm, paired_test
 from repro.suite.claims import LOG2, Claim, Claims, Comparison, Entry, Term, paper_difference
@@ -390,7 +390,7 @@ def _student(differences: NDArray[np.float64]) -> float:
     spread = float(known.std(ddof=1)) / math.sqrt(len(known))
     if spread == 0:
         return float(known[0] == 0)
-    return float(2 * student.sf(abs(float(known.mean())) / spread, len(known) - 1))
+    return float(2 * stdtr(len(known) - 1, -abs(float(known.mean())) / spread))
 
 
 def _verdict(finding: Finding, level: float) -> str:
