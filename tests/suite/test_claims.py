@@ -28,6 +28,7 @@ from repro.suite.claims import (
 )
 from repro.suite.claims_command import run_claims
 from repro.suite.claims_page import lay_out, markdown
+from repro.suite.decisions import DECISIONS
 from repro.suite.command import COMPLETE, INCOMPLETE, USAGE, Computed, add_options
 from repro.suite.display import METRICS
 from repro.suite.plan import Cell, Plan
@@ -151,7 +152,10 @@ def test_planted_claims_are_judged_from_stored_predictions(store, tmp_path, aske
     frame = pd.read_csv(tmp_path / "tables/simulated/claims.csv")
     assert list(frame.columns) == list(COLUMNS)
     assert list(frame.verdict) == ["supported", "contradicted", "not decided", "not decided"]
-    verdicts = {claim["claim"]: claim["verdict"] for claim in json.loads(emitted(tmp_path, "json"))["claims"]}
+    record = json.loads(emitted(tmp_path, "json"))
+    verdicts = {claim["claim"]: claim["verdict"] for claim in record["claims"]}
+    (told,) = record["tables"]
+    assert set(told["decisions"]) == set(DECISIONS) and told["seeds"]["repetitions"] == 1
     assert verdicts == {"true": "supported", "false": "contradicted", "open": "not decided"}
     assert frame.difference[0] == pytest.approx(100 * (7.5 - 1.5) / 8) and frame.difference[1] == -frame.difference[0]
     assert (frame.n_subjects == 10).all() and (frame.n_undefined == 0).all()
