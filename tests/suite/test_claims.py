@@ -28,8 +28,8 @@ from repro.suite.claims import (
 )
 from repro.suite.claims_command import run_claims
 from repro.suite.claims_page import lay_out, markdown
-from repro.suite.decisions import DECISIONS
 from repro.suite.command import COMPLETE, INCOMPLETE, USAGE, Computed, add_options
+from repro.suite.decisions import DECISIONS
 from repro.suite.display import METRICS
 from repro.suite.plan import Cell, Plan
 from repro.suite.render import render
