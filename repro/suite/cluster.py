@@ -46,6 +46,7 @@ WORKER_CONFIG: Mapping[str, Any] = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
+    "distributed.worker.profile.enabled": False,  # it looks at threads that only wait, a hundred times a second
     "distributed.admin.tick.limit": "1h",
     "distributed.deploy.lost-worker-timeout": "1h",  # a worker that takes long to start again is not given up
     "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, "1"),
