@@ -106,9 +106,20 @@ def test_what_is_said_of_few_labels_stands_in_its_table():
     assert f"{float(found['DeepCluster, fine-tuned, 24', 'Gain']['value']):.1f}" == "-5.0"
     probed_gains = [n for (row, column), n in found.items() if column == "Gain" and "probed" in row]
     rivals = [n for n in probed_gains if n["row"].startswith(RIVALS)]
-    assert all(float(n["value"]) < 0 for n in rivals if n["value"] and n["row"].endswith(("96", "240", "all")))
-    late = [number for (row, column), number in found.items() if "fine-tuned, 240" in row and column == "Gain"]
+    assert all(float(n["value"]) < 0 for n in rivals if n["value"] and n["row"].endswith(("96", "all")))
+    late = [number for (row, column), number in found.items() if "fine-tuned, all" in row and column == "Gain"]
     assert all(float(number["ci_low"]) < 0 < float(number["ci_high"]) for number in late if number["value"])
+
+
+def test_what_is_said_of_decisions_stands_in_their_table():
+    found = {row: number for (row, column), number in numbers_of("sensitivity").items() if column == "Change"}
+    for row in ("D5: domain=log", "D13: negatives=mixed"):
+        assert shown(found[row]) in README and float(found[row]["ci_low"]) > 0
+    for row in ("D0: the paper's schedule", "D5: domain=product"):
+        assert f"{-float(found[row]['value']):.1f}" in README and float(found[row]["ci_high"]) < 0
+    told = [number for number in found.values() if number["value"] and not number["row"].startswith("default")]
+    apart = [number["row"] for number in told if float(number["ci_low"]) > 0 or float(number["ci_high"]) < 0]
+    assert f"[{len(told)} alternatives]" in README and len(apart) == 4
 
 
 def test_what_is_said_of_head_motion_stands_in_its_table():
