@@ -97,18 +97,30 @@ RIVALS = ("Geometry", "OPN", "Jigsaw", "Motion statistics", "DeepCluster")
 
 def test_what_is_said_of_few_labels_stands_in_its_table():
     found = numbers_of("label_efficiency")
-    for row in ("fine-tuned, 24", "fine-tuned, 48", "fine-tuned, 96", "probed, 24"):
-        assert shown(found[f"Our method, {row}", "Gain"]) in README
-    assert shown(found["the images' pixels, probed, 24", "Gain"]) in README
-    probed = [number for (row, column), number in found.items() if row.endswith("probed, 24") and column == "Gain"]
-    positive = [number["row"] for number in probed if number["value"] and float(number["ci_low"]) > 0]
-    assert {row.partition(", ")[0] for row in positive} == {"Our method", "the images' pixels"}
-    assert f"{float(found['DeepCluster, fine-tuned, 24', 'Gain']['value']):.1f}" == "-5.0"
-    probed_gains = [n for (row, column), n in found.items() if column == "Gain" and "probed" in row]
-    rivals = [n for n in probed_gains if n["row"].startswith(RIVALS)]
-    assert all(float(n["value"]) < 0 for n in rivals if n["value"] and n["row"].endswith(("96", "all")))
-    late = [number for (row, column), number in found.items() if "fine-tuned, all" in row and column == "Gain"]
-    assert all(float(number["ci_low"]) < 0 < float(number["ci_high"]) for number in late if number["value"])
+    gains = {row: number for (row, column), number in found.items() if column == "Gain" and number["value"]}
+    for row in ("fine-tuned, 24", "fine-tuned, 48", "fine-tuned, 96", "fine-tuned, all", "probed, 24", "probed, all"):
+        assert shown(gains[f"Our method, {row}"]) in README
+    assert shown(gains["the images' pixels, probed, 24"]) in README
+    above = {row for row, number in gains.items() if float(number["ci_low"]) > 0}
+    assert {row for row in above if "fine-tuned" in row} == {"Geometry, fine-tuned, 24", "Geometry, fine-tuned, all"}
+    assert {row.partition(", ")[0] for row in above if "probed" in row} <= {"Our method", "the images' pixels"}
+    late = [row for row in gains if row.startswith(RIVALS) and row.endswith(("probed, 96", "probed, all"))]
+    assert len(late) == 10 and all(float(gains[row]["value"]) < 0 for row in late)
+    reached = {row: float(number["value"]) for (row, column), number in found.items() if column == "Pain AUC"}
+    few = {row: value for row, value in reached.items() if row.endswith("24")}
+    assert max(few, key=few.get) == "Our method, probed, 24" and f"at {max(few.values()):.1f}, the best" in README
+    probed = {row: value for row, value in reached.items() if ", probed, " in row}
+    for labels in ("96", "all"):
+        best = {row: value for row, value in probed.items() if row.endswith(labels)}
+        assert max(best, key=best.get) == f"the images' pixels, probed, {labels}"
+
+
+def test_what_is_said_of_pretexts_with_all_labels_stands_in_their_table():
+    found = {
+        row: number for (row, column), number in numbers_of("self_supervised").items() if column == "SSD(RGB) gain"
+    }
+    above = [row for row, number in found.items() if number["value"] and float(number["ci_low"]) > 0]
+    assert above == ["Geometry", "DeepCluster"] and all(shown(found[row]) in README for row in above)
 
 
 def test_what_is_said_of_decisions_stands_in_their_table():
