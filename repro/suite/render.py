@@ -36,6 +36,7 @@ def render(plot: Callable[[pd.DataFrame], Figure], frame: pd.DataFrame) -> dict[
     files = {}
     with pyplot.style.context(str(Path(__file__).with_name("style.mplstyle"))):
         figure = plot(frame)
+        figure.set_dpi(pyplot.rcParams["savefig.dpi"])  # at another resolution, letters have other widths
         figure.draw_without_rendering()  # laid out once: both files then show the same, and drawing takes half as long
         figure.set_layout_engine("none")
         for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
