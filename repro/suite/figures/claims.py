@@ -37,9 +37,6 @@ _TALLEST = mm(150)
 _LETTERS = 148
 """Of a claim's text on one line, where there is one column."""
 
-_LONG = 36
-"""Letters of a comparison's name beyond which the longer of the datasets' names is shortened."""
-
 _SMALL = 6
 """Points, of the names of comparisons."""
 
@@ -68,7 +65,6 @@ def claims_plot(frame: pd.DataFrame) -> Figure:
 
     if strange := set(frame.verdict) - set(_VERDICTS):
         raise ValueError(f"verdicts {sorted(strange)} are unknown; known are {', '.join(_VERDICTS)}")
-    frame = frame.assign(comparison=frame.comparison.map(_short))
     panels = [frame[frame.metric == metric] for metric in unique(frame.metric)]
     columns = [[_with_lines(panel, _LETTERS) for panel in panels]]
     if _height(columns[0]) > _TALLEST and len(panels) > 1:
@@ -87,11 +83,6 @@ def claims_plot(frame: pd.DataFrame) -> Figure:
     legend(figure, figure.axes)
     say_simulated(figure, frame)
     return figure
-
-
-def _short(name: str) -> str:
-    """Return the name of a comparison as a column has room for it."""
-    return name.replace("UNBC-McMaster", "UNBC") if len(name) > _LONG else name
 
 
 def _with_lines(panel: pd.DataFrame, letters: int) -> pd.DataFrame:
