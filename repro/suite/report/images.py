@@ -13,7 +13,7 @@ __all__ = ["Picture", "picture"]
 COLUMN, PAGE = 800, 190.0
 """CSS pixels that a figure takes which is as wide as a journal page, and the millimetres of that."""
 
-_COLOURS = 160
+_COLOURS = 112
 _LINE_ART = 2.5
 """Root mean square error, of 255, up to which so few colours do a picture no harm; photographs have more."""
 
@@ -79,7 +79,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _encode(image: Image.Image) -> bytes:
     few = image.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
     error = np.asarray(few, dtype=np.float32) - np.asarray(image, dtype=np.float32)
-    lossy = _webp(image, quality=88)
+    lossy = _webp(image, quality=88, method=6)
     if np.sqrt((error**2).mean()) > _LINE_ART:
         return lossy
     return min(_webp(few, lossless=True, quality=75), lossy, key=len)
