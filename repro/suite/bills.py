@@ -146,12 +146,6 @@ def plan_costs(options: argparse.Namespace, tables: Iterable[Any]) -> int:
     return COMPLETE
 
 
-def bills_of(options: argparse.Namespace, tables: Sequence[Table], data: _Data, device: str) -> list[Bill]:
-    """Plan tables one after another; what several need stands in the bill of the first."""
-    with _without_collection():
-        return _bills_of(options, tables, data, device)
-
-
 @contextmanager
 def _without_collection() -> Iterator[None]:
     """Pause the search for cycles, which would go through a million clips again and again, and find none."""
@@ -164,7 +158,9 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _bills_of(options: argparse.Namespace, tables: Sequence[Table], data: _Data, device: str) -> list[Bill]:
+@_without_collection()
+def bills_of(options: argparse.Namespace, tables: Sequence[Table], data: _Data, device: str) -> list[Bill]:
+    """Plan tables one after another; what several need stands in the bill of the first."""
     ledger, bills = Ledger(data.owners), []
     for table in tables:
         scale = SCALES[options.scale]
