@@ -3,8 +3,14 @@
 from repro.suite.figures import motion_plot
 from repro.suite.spec import Column, Row, Table
 
-MOTIONS = (0.0, 0.4, 0.8, 1.6)
-"""`Domain.head_motion`: 1 is a yaw of about 3 degrees; 0.4 is what the simulated UNBC-McMaster has."""
+MOTIONS: dict[float, tuple[str, ...]] = {
+    0.0: ("smoke", "quick", "paper"),
+    0.4: ("smoke", "quick", "paper"),
+    0.8: ("paper",),
+    1.6: ("smoke", "quick", "paper"),
+}
+"""`Domain.head_motion` and the scales at which there is so much: 1 is a yaw of about 3 degrees; 0.4 is what the
+simulated UNBC-McMaster has."""
 
 FACES = {"aligned": "align", "following crop": "crop", "fixed crop": "fixed"}
 """How faces are brought to one frame: labels, and modes of `repro.data.faces.prepare`."""
@@ -22,8 +28,9 @@ def _rows() -> tuple[Row, ...]:
             repeat=2,
             domain=(("head_motion", motion),),
             encoding=(("alignment", mode), ("frames", 1)),
+            scales=scales,
         )
-        for motion in MOTIONS
+        for motion, scales in MOTIONS.items()
         for faces, mode in FACES.items()
     )
 

@@ -11,7 +11,7 @@ from repro.suite.spec import Column, Row, Share, Table
 LABELS: dict[int | None, tuple[str, ...]] = {
     6: ("smoke",),
     24: ("quick", "paper"),
-    48: ("quick", "paper"),
+    48: ("paper",),
     96: ("quick", "paper"),
     240: ("paper",),
     None: ("smoke", "quick", "paper"),

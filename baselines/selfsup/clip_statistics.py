@@ -35,7 +35,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+
+from baselines.selfsup import statistics_kernels as kernels
 
 __all__ = ["APPEARANCE", "MOTION", "NAMES", "STEP", "clip_statistics", "mirrored", "patterns"]
 
@@ -94,7 +95,8 @@ def clip_statistics(
     """
     apart = _check(frames, fields, clips)
     counts, octants = _histograms(frames)
-    strengths = np.array([_length(_gradient(field.astype(np.float64))).sum((-2, -1)) for field in fields])
+    strengths = np.empty((len(fields), 2))
+    kernels.strengths(fields, strengths)
     rows = [
         [
             *_motion(fields[start : stop - apart], strengths[start : stop - apart]),
@@ -187,17 +189,19 @@ def _of_patterns(values: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _gradient(field: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Apply 3 x 3 Prewitt filters to u and v (2, S, S); returns (2, 2, S, S), the second axis being x and y."""
-    change, total = [-1.0, 0.0, 1.0], [1.0, 1.0, 1.0]
-    parts = [
-        ndimage.correlate1d(ndimage.correlate1d(field, change, axis=along), total, axis=across)
-        for along, across in ((-1, -2), (-2, -1))
-    ]
-    return np.stack(parts, axis=1)
+    """Apply 3 x 3 Prewitt filters to fields (..., S, S); returns (..., 2, S, S), the new axis being x and y."""
+    edges = [(0, 0)] * (field.ndim - 2) + [(1, 1)] * 2
+    around = np.pad(field, edges, mode="edge")
+    across = around[..., 2:] - around[..., :-2]
+    along = around[..., 2:, :] - around[..., :-2, :]
+    x = across[..., 1:-1, :] + (across[..., :-2, :] + across[..., 2:, :])
+    y = along[..., 1:-1] + (along[..., :-2] + along[..., 2:])
+    return np.stack([x, y], axis=-3)
 
 
 def _length(gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sqrt(np.square(gradient).sum(1))
+    x, y = np.moveaxis(gradient, -3, 0)
+    return np.sqrt(x * x + y * y)
 
 
 def _motion(fields: NDArray[np.floating[Any]], strengths: NDArray[np.float64]) -> list[float]:
@@ -227,28 +231,19 @@ def _orientations(gradient: NDArray[np.float64]) -> NDArray[np.float64]:
     return result.reshape(2, _ALL_BLOCKS, _ORIENTATIONS)
 
 
-def _histograms(frames: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _histograms(frames: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Count each frame's values, (T, 28, 3, 256), and octants, (T, 28, 8), in all blocks."""
-    blocks = _numbered(frames.shape[-1])
-    channels = (blocks[:, None] * 3 + np.arange(3)[:, None]) * _VALUES
-    values = np.empty((len(frames), _ALL_BLOCKS, 3, _VALUES), np.int32)
-    octants = np.empty((len(frames), _ALL_BLOCKS, _OCTANTS), np.int64)
-    for index, frame in enumerate(frames.reshape(len(frames), 3, -1)):
-        counts = np.bincount((channels + frame).ravel(), minlength=values[index].size)
-        values[index] = counts.reshape(values.shape[1:])
-        red, green, blue = (frame >= _VALUES // 2).astype(np.int64)
-        counts = np.bincount(
-            (blocks * _OCTANTS + (4 - 4 * blue + 2 * red + green)).ravel(), minlength=octants[index].size
-        )
-        octants[index] = counts.reshape(octants.shape[1:])
+    values = np.zeros((len(frames), _ALL_BLOCKS, 3, _VALUES), np.int32)
+    octants = np.zeros((len(frames), _ALL_BLOCKS, _OCTANTS), np.int32)
+    kernels.count(frames.reshape(len(frames), 3, -1), _numbered(frames.shape[-1]), values, octants)
     return values, octants
 
 
-def _appearance(values: NDArray[np.int32], octants: NDArray[np.int64]) -> list[float]:
+def _appearance(values: NDArray[np.int32], octants: NDArray[np.int32]) -> list[float]:
     """Compute the 13 numbers of one clip."""
     shared, united = (counts.sum(-1, dtype=np.int64) for counts in (values.min(0), values.max(0)))
     constancy = (shared / united).mean(-1)
-    colours = octants.sum(0)
+    colours = octants.sum(0, dtype=np.int64)
     dominant = (colours.argmax(-1) + 0.5) / _OCTANTS
     numbers: list[float] = []
     for ratios, colour in zip(_of_patterns(constancy), _of_patterns(dominant), strict=True):

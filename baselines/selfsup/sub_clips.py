@@ -53,7 +53,7 @@ class SubClips(Material):
     """
 
     name: ClassVar[str] = "sub-clips"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     flow: FlowMethod = "dis"
 
@@ -122,5 +122,6 @@ def _motion(frames: Tensor, method: FlowMethod) -> NDArray[np.float64]:
     for start in range(0, len(frames) - 1, _FLOW_BLOCK):
         block = frames[start : start + _FLOW_BLOCK + 1]
         small = functional.interpolate(block.float(), (size, size), mode="area").round().to(torch.uint8)
-        lengths.append(flow(small, method=method).norm(dim=1).mean((-2, -1)).double().numpy() / size)
+        u, v = flow(small, method=method).unbind(1)
+        lengths.append((u * u + v * v).sqrt().mean((-2, -1)).double().numpy() / size)
     return np.concatenate(lengths)

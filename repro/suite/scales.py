@@ -33,7 +33,7 @@ _SMOKE = {
 }
 
 _QUICK = {
-    "geometry": Tuning({"flow": "dis", "width": 32, "first_stage_epochs": 4}, {"learning_rate": 0.1}),
+    "geometry": Tuning({"flow": "dis", "width": 32, "first_stage_epochs": 2}, {"learning_rate": 0.1}),
     "siamese": Tuning(schedule={"learning_rate": 0.1}),
     "jigsaw": Tuning({"classes": 100, "tile_features": 128}),
     "opn": Tuning(
@@ -47,7 +47,7 @@ _QUICK = {
         {"learning_rate": 0.1},
     ),
     "motion_statistics": Tuning({"flow": "dis", "apart": 10}, {"learning_rate": 0.1, "weight_decay": 0.02}),
-    "deepcluster": Tuning({"dimensions": 16, "reassign": 3}, {"learning_rate": 0.1}),
+    "deepcluster": Tuning({"dimensions": 16, "reassign": 1}, {"learning_rate": 0.1}),
 }
 
 _PAPER = {
@@ -77,7 +77,7 @@ _SUPERVISED_SMOKE: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 _SUPERVISED_QUICK: Mapping[str, Mapping[str, Any]] = {
-    "rcnn": {"size": 32, "channels": (8, 16, 16), "epochs": 15, "contrast": True},
+    "rcnn": {"size": 32, "channels": (8, 16, 16), "epochs": 10, "contrast": True},
     "lstm": {
         "size": 64, "units": 64, "epochs": 20, "contrast": True,
         "cnn": FineTuning(
@@ -85,7 +85,7 @@ _SUPERVISED_QUICK: Mapping[str, Mapping[str, Any]] = {
         ),
     },
     "scn": {
-        "size": 48, "width": 0.125, "contrast": True, "teacher_width": 0.125, "teacher_epochs": 1,
+        "frames": 8, "size": 48, "width": 0.125, "contrast": True, "teacher_width": 0.125, "teacher_epochs": 1,
         "transfer_epochs": 3, "epochs": 10,
     },
 }  # fmt: skip
@@ -110,6 +110,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             note="a few seconds of training: shows that everything runs, its numbers mean nothing",
             supervised=_SUPERVISED_SMOKE,
             protocols=_FEW_FOLDS,
+            repeats=False,
         ),
         "quick": Scale(
             "quick",
@@ -121,14 +122,15 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             clips={"unbc": Clips(60, 30, 40, 10), "biovid": Clips(None, 1, 40, 14)},
             input=InputSpec(size=64, frames=5, flow="dis", volume=8),
             n_folds=3,
-            pretext=PretextRun(Schedule(9, 64, 0.03, "cosine", clip_norm=1.0), 20, 2, _QUICK),
-            fine_tuning=FineTuning(_SMALL, Schedule(10, 16, 0.02, "cosine"), min_updates=100),
+            pretext=PretextRun(Schedule(3, 64, 0.03, "cosine", clip_norm=1.0), 50, 2, _QUICK),
+            fine_tuning=FineTuning(_SMALL, Schedule(8, 16, 0.02, "cosine"), min_updates=100),
             note="networks of quarter width (VGG16: an eighth), ResNet-18 unless a row names another, on 64-pixel "
             "images, from scratch but for their pretext, warm-up and cosine schedule",
             supervised=_SUPERVISED_QUICK,
-            training={"table3": FineTuning(_SMALL, Schedule(10, 8, 0.1, "cosine", clip_norm=1.0), _MILD)},
+            training={"table3": FineTuning(_SMALL, Schedule(7, 8, 0.1, "cosine", clip_norm=1.0), _MILD)},
             widths={"vgg16": 0.125},
             protocols=_FEW_FOLDS,
+            repeats=False,
         ),
         "paper": Scale(
             "paper",

@@ -140,7 +140,8 @@ class Row:
     simulated_only : bool
         Left out on licensed data, which does not hold what the row needs.
     repeat : int
-        Repetitions for each one asked for, where single runs scatter more than the row is meant to show.
+        Repetitions for each one asked for, where single runs scatter more than the row is meant to show; not at scales
+        that repeat nothing.
     domain : tuple of (str, float)
         Parameters of the simulated domain that differ from the usual; they do not matter on data that is given.
     encoding : tuple of (str, Any)
@@ -404,7 +405,8 @@ class Scale:
     Hyper-parameters of supervised systems that differ from their defaults, which are those of their papers, stand in
     ``supervised`` under the systems' names. ``training`` has how networks are trained for a table, under its name,
     where that is not the usual way, and ``widths`` those of single architectures. ``protocols`` has those that take
-    the place of a table's, such as a few folds of subjects for leaving out one at a time.
+    the place of a table's, such as a few folds of subjects for leaving out one at a time. ``repeats`` tells whether
+    rows are repeated as often as they say, or only as often as is asked for.
     """
 
     name: str
@@ -419,6 +421,11 @@ class Scale:
     training: Mapping[str, FineTuning] = field(default_factory=dict)
     widths: Mapping[str, float] = field(default_factory=dict)
     protocols: Mapping[str, str] = field(default_factory=dict)
+    repeats: bool = True
+
+    def repetitions_of(self, row: Row, wanted: int) -> int:
+        """Return how often a row's cells are computed, where `wanted` repetitions are asked for."""
+        return wanted * row.repeat if self.repeats else wanted
 
     def protocol_of(self, table: Table) -> str:
         """Return how a table's clips are divided into folds at this scale."""

@@ -66,7 +66,8 @@ class _System(NamedTuple):
 
 def expected_cells(table: Table, scale: Scale, repetitions: int) -> int:
     """Return how many cells a table will have, before its data is there (grouped folds only)."""
-    return sum(row.repeat * len(table.places(row)) for row in table.rows) * scale.n_folds * repetitions
+    times = [scale.repetitions_of(row, repetitions) * len(table.places(row)) for row in table.rows]
+    return sum(times) * scale.n_folds
 
 
 def build_plan(
@@ -128,7 +129,7 @@ class _Planner:
                 except NotApplicable as error:
                     cells.append(Cell(row.label, place, 0, 0, "", row.unavailable or str(error), applicable=False))
                     continue
-                for repetition in range(repetitions * row.repeat):
+                for repetition in range(self.scale.repetitions_of(row, repetitions)):
                     for split in corpus.folds(self.protocol, self.scale.n_folds):
                         cells.append(self._planned(row, place, corpus, spec, split, repetition))
         measured = {

@@ -67,15 +67,15 @@ def plans():
 
 
 KEYS = {
-    "table2": ("1a654bcd5244c469", "99031acff5ca64f8"),
+    "table2": ("84a6f9ee7d344e70", "f55cee513b5ffb16"),
     "table3": ("8ca9fc35cb708965", "d5fd70bd8c750404"),
-    "table4": ("5badd8b9a5f97241", "8ad054b7292948fe"),
-    "table5": ("8bb73471c4ac2ffc", "aab0c6c9d86ee183"),
-    "table6": ("4a714a47be8fae96", "109fd409a1dc5d7a"),
-    "table7": ("92f57ebc17922a06", "511aed87c9fe3bcf"),
-    "figure3": ("fd7ce8d22da2cd31", "0ab5f81c628f2e07"),
-    "self_supervised": ("57c42426059934c7", "8b27ae19dea8fd22"),
-    "label_efficiency": ("c70996f033ee2cb2", "746d0e3de99e485c"),
+    "table4": ("49b4f650404a879a", "08e204b264e2056e"),
+    "table5": ("68014be323438006", "c7dc6070cec22a6d"),
+    "table6": ("f0b6ff28cb8db98f", "44faf90e76b7c372"),
+    "table7": ("67ffb640a71dc258", "3338c891b05c5b62"),
+    "figure3": ("aa881e9af69f39b9", "e783da34758e1639"),
+    "self_supervised": ("358990c9b5e3abbe", "c8f1cd6e6f8fa927"),
+    "label_efficiency": ("1bc045c39714f255", "87f48085c987c110"),
     "baselines": ("2ac1572f4865ac47", "e34364eeb783df72"),
     "sensitivity": ("14d49a6d9635fa8b", "730e6d7710126192"),
 }  # fmt: skip

@@ -48,10 +48,18 @@ def tasks_of(made, kind):
 
 def test_a_table_has_a_cell_for_each_row_and_fold():
     made = plan()
-    shuffled = sum(row.shuffled for row in TABLE4.rows)
-    assert len(made.cells) == (len(TABLE4.rows) + shuffled) * SCALE.n_folds == expected_cells(TABLE4, SCALE, 1)
+    assert len(made.cells) == len(TABLE4.rows) * SCALE.n_folds == expected_cells(TABLE4, SCALE, 1)
     assert len({cell.key for cell in made.cells}) == len(made.cells)
     assert len(plan(repetitions=2).cells) == 2 * len(made.cells)
+
+
+def test_rows_are_repeated_where_the_scale_repeats():
+    repeating = replace(SCALE, repeats=True)
+    shuffled = sum(row.shuffled for row in TABLE4.rows)
+    assert shuffled and {row.repeat for row in TABLE4.rows if row.shuffled} == {2}
+    made = plan(scale=repeating)
+    assert len(made.cells) == (len(TABLE4.rows) + shuffled) * SCALE.n_folds == expected_cells(TABLE4, repeating, 1)
+    assert {cell.key for cell in plan().cells} < {cell.key for cell in made.cells}
 
 
 def test_no_held_out_subject_enters_a_pretext():
@@ -133,7 +141,7 @@ def test_methods_are_paired_by_fold_and_seed():
             seeds.setdefault((cell.row.rpartition(" → ")[2], cell.fold, cell.repetition), set()).add(
                 task.arguments["seed"]
             )
-    assert all(len(found) == 1 for found in seeds.values()) and len(seeds) == 2 * SCALE.n_folds * 2
+    assert all(len(found) == 1 for found in seeds.values()) and len(seeds) == 2 * SCALE.n_folds
 
 
 def test_a_pretext_must_not_see_its_whole_target():

@@ -89,5 +89,5 @@ def test_motion_is_a_share_of_the_side_a_frame(size, kind):
 
 
 def test_material_tells_what_changes_it():
-    assert SubClips().describe() == {"material": "sub-clips", "version": 1, "flow": "dis"}
+    assert SubClips().describe() == {"material": "sub-clips", "version": 2, "flow": "dis"}
     assert SubClips("tvl1").describe() != SubClips().describe()
