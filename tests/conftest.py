@@ -19,13 +19,24 @@ def pytest_configure(config):
         config.option.markexpr = "not golden and not faults"
 
 
+def _module(path):
+    """Load a module that tests share; at the first need, as it may import torch."""
+    name = f"shared_{path.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
 def _drawn_faces():
-    """Load the module of drawn faces at the first need; it imports torch."""
-    if "drawn_faces" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("drawn_faces", Path(__file__).with_name("drawn_faces.py"))
-        sys.modules["drawn_faces"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["drawn_faces"])
-    return sys.modules["drawn_faces"]
+    return _module(Path(__file__).with_name("drawn_faces.py"))
+
+
+@pytest.fixture(scope="session")
+def shared_module():
+    """A function that loads a module by its path, once."""
+    return _module
 
 
 @pytest.fixture(scope="session")

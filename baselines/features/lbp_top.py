@@ -6,16 +6,15 @@ expressions", IEEE TPAMI 29(6), 2007.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from baselines.features.three_planes import PLANES, block_histograms, grey_block
+from repro.compiling import compiled
 from repro.data.face_sequence import FaceSequence
 from repro.data.features import ClipFeature
 
@@ -141,15 +140,7 @@ def _uniform() -> NDArray[np.uint8]:
     return np.where(is_uniform, np.cumsum(is_uniform) - 1, CODES - 1).astype(np.uint8)
 
 
-def _compiled(function: Callable[..., None]) -> Any:
-    """Compile, and cache the result where that is possible."""
-    try:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return njit(nogil=True, error_model="numpy")(function)
-
-
-@_compiled
+@compiled()
 def _patterns(
     flat: NDArray[np.float64],
     shape: tuple[int, int, int],

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit
+
+from repro.compiling import compiled
 
 __all__ = ["count", "strengths"]
 
@@ -15,15 +13,7 @@ Array = np.ndarray
 _OCTANT = 128  # value from which a channel belongs to the upper half of the RGB cube
 
 
-def _compiled(function: Callable) -> Any:
-    """Compile with sums in the order that is written, and cache the result where that is possible."""
-    try:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return njit(nogil=True, error_model="numpy")(function)
-
-
-@_compiled
+@compiled()
 def count(frames: Array, blocks: Array, values: Array, octants: Array) -> None:
     """Add each frame's values and octants to the blocks that a point belongs to.
 
@@ -48,7 +38,7 @@ def count(frames: Array, blocks: Array, values: Array, octants: Array) -> None:
                 octants[t, block, octant] += 1
 
 
-@_compiled
+@compiled()
 def strengths(fields: Array, totals: Array) -> None:
     """Sum the lengths of each component's gradient by 3 x 3 Prewitt filters, in float64.
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
-from numba import njit
+
+from repro.compiling import compiled
 
 __all__ = ["descend", "grams", "in_threads", "meet"]
 
@@ -24,13 +24,8 @@ _WIDTH = 256
 _WORTH_A_THREAD = 1 << 15
 
 
-def _compiled(function: Callable) -> Any:
-    """Compile, sums in any order but NaN and infinity as they are, and cache the result where that is possible."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return njit(**options)(function)
+_summing = compiled("contract", "reassoc", "nsz")
+"""Compile with sums in any order."""
 
 
 def in_threads(kernel: Callable[..., None], threads: int, *arrays: Array) -> None:
@@ -49,7 +44,7 @@ def in_threads(kernel: Callable[..., None], threads: int, *arrays: Array) -> Non
 # ---------------------------------------------------------------------------------------- sums over features
 
 
-@_compiled
+@_summing
 def grams(products: Array, first: Array, second: Array) -> None:
     """Write the inner products (B, n + m, n + m) of the rows of `first` (B, n, D) and `second` (B, m, D)."""
     n, m, features = first.shape[1], second.shape[1], first.shape[2]
@@ -73,7 +68,7 @@ def grams(products: Array, first: Array, second: Array) -> None:
                 products[b, j, i] = product
 
 
-@_compiled
+@_summing
 def _convert(samples: Array, start: int, end: int, block: Array) -> None:
     for i in range(len(samples)):
         # Indices from zero along slices, here and below, are what the compiler makes vectors of.
@@ -82,7 +77,7 @@ def _convert(samples: Array, start: int, end: int, block: Array) -> None:
             target[d] = source[d]
 
 
-@_compiled
+@_summing
 def _add_tile(block: Array, i: int, j: int, width: int, total: Array) -> None:
     """Add the inner products of four rows from i and four rows from j over `width` features.
 
@@ -103,7 +98,7 @@ def _add_tile(block: Array, i: int, j: int, width: int, total: Array) -> None:
             total[i + k, j + l] += row[l]
 
 
-@_compiled
+@_summing
 def meet(
     fidelity: float,
     left_i: Array,
@@ -138,7 +133,7 @@ def meet(
             _write_gradient(fidelity, point_j, sparse_j, point_i, right_j[b, :, start:end])
 
 
-@_compiled
+@_summing
 def _square_distance(a: Array, b: Array, width: int) -> float:
     total = 0.0
     for d in range(width):
@@ -146,7 +141,7 @@ def _square_distance(a: Array, b: Array, width: int) -> float:
     return total
 
 
-@_compiled
+@_summing
 def _write_gradient(fidelity: float, point: Array, sparse: Array, other: Array, right: Array) -> None:
     """One result a loop: with several the compiler gives up proving that they do not overlap."""
     at_point, at_sparse = right[0], right[1]
@@ -156,7 +151,7 @@ def _write_gradient(fidelity: float, point: Array, sparse: Array, other: Array, 
         at_sparse[d] = -2 * fidelity * (point[d] - sparse[d])
 
 
-@_compiled
+@_summing
 def _combine(weights: Array, samples: Array, start: int, end: int, difference: Array, totals: Array) -> None:
     """Write weighted sums (m, end - start) of the samples' features into `totals`."""
     origin = samples[0, start:end]
@@ -178,7 +173,7 @@ def _combine(weights: Array, samples: Array, start: int, end: int, difference: A
 # ---------------------------------------------------------------------------------------------------- lassos
 
 
-@_compiled
+@_summing
 def descend(
     quadratic: Array,
     linear: Array,
@@ -215,7 +210,7 @@ def descend(
                 z[:], slope[:], signs[:] = exact, exact_slope, np.sign(exact)
 
 
-@_compiled
+@_summing
 def _sweep(p: Array, w: Array, r: Array, slope: Array, z: Array, signs: Array) -> bool:
     """Minimise over one coefficient after the other; tell whether a sign changed."""
     changed = False
@@ -239,7 +234,7 @@ def _sweep(p: Array, w: Array, r: Array, slope: Array, z: Array, signs: Array) -
     return changed
 
 
-@_compiled
+@_summing
 def _solve_signs(
     p: Array,
     q: Array,
@@ -276,7 +271,7 @@ def _solve_signs(
     return True
 
 
-@_compiled
+@_summing
 def _factorise(matrix: Array, size: int) -> bool:
     """Replace the lower triangle of (size, size) by its Cholesky factor; False if it is not positive definite."""
     for i in range(size):
@@ -293,7 +288,7 @@ def _factorise(matrix: Array, size: int) -> bool:
     return True
 
 
-@_compiled
+@_summing
 def _substitute(factor: Array, size: int, x: Array) -> None:
     """Replace the right side x by the solution, given the Cholesky factor."""
     for i in range(size):
@@ -307,7 +302,7 @@ def _substitute(factor: Array, size: int, x: Array) -> None:
             x[k] -= factor[i, k] * x[i]
 
 
-@_compiled
+@_summing
 def _slope(p: Array, q: Array, z: Array, slope: Array) -> None:
     """Write the gradient Pz - q of the smooth part."""
     slope[:] = -q
@@ -317,7 +312,7 @@ def _slope(p: Array, q: Array, z: Array, slope: Array) -> None:
                 slope[j] += z[k] * p[k, j]
 
 
-@_compiled
+@_summing
 def _violation(w: Array, slope: Array, z: Array) -> float:
     """Violation of the optimality conditions, as `Lasso.violation`."""
     loose = excess = length = 0.0
@@ -328,7 +323,7 @@ def _violation(w: Array, slope: Array, z: Array) -> float:
     return loose + excess * (1 + 2 * length)
 
 
-@_compiled
+@_summing
 def _objective(q: Array, w: Array, slope: Array, z: Array) -> float:
     total = 0.0
     for k in range(len(z)):

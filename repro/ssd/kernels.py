@@ -12,11 +12,11 @@ code of another file that has changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from repro.compiling import compiled
 
 Array = np.ndarray
 Number = float | np.floating
@@ -78,23 +78,7 @@ class Plan(NamedTuple):
 _SQRT_HALF_BITS = int(np.float32(0.5**0.5).view(np.int32))
 
 
-def _compiled(*flags: str) -> Callable[[Callable], Any]:
-    """Compile with the given floating-point freedoms, and cache the result where that is possible.
-
-    NaN and infinity keep their meaning unless a flag says otherwise.
-    """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(flags) or False}
-
-    def decorate(function: Callable) -> Any:
-        try:
-            return njit(cache=True, **options)(function)
-        except RuntimeError:  # neither the package's folder nor the user's cache can be written
-            return njit(**options)(function)
-
-    return decorate
-
-
-@_compiled()
+@compiled()
 def _count_fractions(values: Array) -> int:
     count = 0
     for i in range(len(values)):
@@ -102,7 +86,7 @@ def _count_fractions(values: Array) -> int:
     return count
 
 
-@_compiled()
+@compiled()
 def integers(segment: Array, channel: int, first: int, last: int) -> bool:
     """Return whether all intensities of some frames of one channel of a segment, (l, C, H, W), are integers."""
     for frame in range(first, last):
@@ -112,7 +96,7 @@ def integers(segment: Array, channel: int, first: int, last: int) -> bool:
     return True
 
 
-@_compiled()
+@compiled()
 def extend(frame: Array, margin: int, shift: float, plane: Array) -> None:
     """Write a frame (H, W), less `shift`, and its reflection into a plane."""
     height, width = frame.shape
@@ -127,14 +111,14 @@ def extend(frame: Array, margin: int, shift: float, plane: Array) -> None:
         _reflect_row(plane, at, width, margin)
 
 
-@_compiled()
+@compiled()
 def _reflect_row(plane: Array, at: int, width: int, margin: int) -> None:
     for step in range(1, margin + 1):
         plane[at - step] = plane[at + step]
         plane[at + width - 1 + step] = plane[at + width - 1 - step]
 
 
-@_compiled()
+@compiled()
 def _reflect(plane: Array, height: int, width: int, margin: int) -> None:
     """Replace the border of a plane by the reflection of its interior."""
     stride = width + 2 * margin
@@ -150,7 +134,7 @@ def _reflect(plane: Array, height: int, width: int, margin: int) -> None:
 # --- Eq. 12 -------------------------------------------------------------------------------------------------
 
 
-@_compiled("contract", "reassoc", "nsz")
+@compiled("contract", "reassoc", "nsz")
 def _total(values: Array) -> float:
     total = 0.0
     for i in range(len(values)):
@@ -158,7 +142,7 @@ def _total(values: Array) -> float:
     return total
 
 
-@_compiled("contract")
+@compiled("contract")
 def _add_row_products(total: Array, u: Array, v: Array, at_u: Any, at_v: Any, stride: Any, rows: int) -> None:
     """Add u * v row by row, four at a time, since moving data costs more than adding it.
 
@@ -181,7 +165,7 @@ def _add_row_products(total: Array, u: Array, v: Array, at_u: Any, at_v: Any, st
         at_v += stride
 
 
-@_compiled("contract")
+@compiled("contract")
 def _replace_row_products(total: Array, u: Array, v: Array, at_u: Any, at_v: Any, move: Any) -> None:
     """Take one row's products out of a sum and put those of the row `move` further on in."""
     new_u, new_v = at_u + move, at_v + move
@@ -189,7 +173,7 @@ def _replace_row_products(total: Array, u: Array, v: Array, at_u: Any, at_v: Any
         total[i] += u[new_u + i] * v[new_v + i] - u[at_u + i] * v[at_v + i]
 
 
-@_compiled()
+@compiled()
 def _gram(u: Array, v: Array, same: bool, window: int, height: int, columns: Array, out: Array) -> None:
     """Sum x_a y_b over all neighbourhoods x of plane `u` and y of plane `v`, for all samples a and b.
 
@@ -233,7 +217,7 @@ def _gram(u: Array, v: Array, same: bool, window: int, height: int, columns: Arr
                     value += np.float64(total[left + width]) - np.float64(total[left])
 
 
-@_compiled()
+@compiled()
 def covariance(
     segment: Array, channel: int, first: int, last: int, window: int, shift: float, planes: Array, out: Array
 ) -> None:
@@ -268,7 +252,7 @@ def covariance(
                             out[s, t, a, b] += count * products[a, b]
 
 
-@_compiled()
+@compiled()
 def _times(u: int, v: int, s: int, t: int, length: int) -> int:
     """How many frames have u as their neighbour at distance s, and v at t, where the ends repeat (D3)."""
     count = 0
@@ -281,13 +265,13 @@ def _times(u: int, v: int, s: int, t: int, length: int) -> int:
 # --- Eqs. 13 to 15 ------------------------------------------------------------------------------------------
 
 
-@_compiled("contract")
+@compiled("contract")
 def _difference(out: Array, a: Array, b: Array) -> None:
     for i in range(len(out)):
         out[i] = a[i] - b[i]
 
 
-@_compiled("contract", "reassoc", "nsz")
+@compiled("contract", "reassoc", "nsz")
 def _start_filters(first: Array, second: Array, taps: Array, a: Array, b: Array) -> None:
     """Apply five adjacent taps of two filters."""
     a0, a1, a2, a3, a4 = a[0], a[1], a[2], a[3], a[4]
@@ -298,7 +282,7 @@ def _start_filters(first: Array, second: Array, taps: Array, a: Array, b: Array)
         second[i] = b0 * t0 + b1 * t1 + b2 * t2 + b3 * t3 + b4 * t4
 
 
-@_compiled("contract", "reassoc", "nsz")
+@compiled("contract", "reassoc", "nsz")
 def _add_filters(first: Array, second: Array, taps: Array, a: Array, b: Array) -> None:
     """Apply five more adjacent taps of two filters."""
     a0, a1, a2, a3, a4 = a[0], a[1], a[2], a[3], a[4]
@@ -309,13 +293,13 @@ def _add_filters(first: Array, second: Array, taps: Array, a: Array, b: Array) -
         second[i] += b0 * t0 + b1 * t1 + b2 * t2 + b3 * t3 + b4 * t4
 
 
-@_compiled("contract")
+@compiled("contract")
 def _add_squares(total: Array, first: Array, second: Array) -> None:
     for i in range(len(total)):
         total[i] += first[i] * first[i] + second[i] * second[i]
 
 
-@_compiled()
+@compiled()
 def _quadratic_form(
     total: Array, sources: Array, offsets: Array, begins: Array, filters: Array, first: Array, second: Array
 ) -> None:
@@ -344,7 +328,7 @@ def _quadratic_form(
         _add_squares(total, first, second)
 
 
-@_compiled("contract")
+@compiled("contract")
 def _sum_rows(column: Array, a: Array, window: int, stride: int) -> None:
     """Sum `window` rows, a few at a time, since moving data costs more than adding it."""
     if window == 1:
@@ -360,7 +344,7 @@ def _sum_rows(column: Array, a: Array, window: int, stride: int) -> None:
             column[i] += a1[i] + a2[i]
 
 
-@_compiled("contract")
+@compiled("contract")
 def _sum_row_products(column: Array, a: Array, b: Array, window: int, stride: int) -> None:
     """Sum the products of `window` rows."""
     if window == 1:
@@ -377,7 +361,7 @@ def _sum_row_products(column: Array, a: Array, b: Array, window: int, stride: in
             column[i] += a1[i] * b1[i] + a2[i] * b2[i]
 
 
-@_compiled("contract")
+@compiled("contract")
 def _add_columns(total: Array, column: Array, window: int) -> None:
     """Add the sums of `window` adjacent columns; five at a time, for the default window."""
     begin = 0
@@ -392,7 +376,7 @@ def _add_columns(total: Array, column: Array, window: int) -> None:
             total[i] += one[i]
 
 
-@_compiled()
+@compiled()
 def _inner_products(
     sums: Array, column: Array, n: int, planes: Array, start: int, center: bool, window: int, stride: int
 ) -> None:
@@ -419,7 +403,7 @@ def _inner_products(
         _add_columns(sum_xy, column, window)
 
 
-@_compiled("contract")
+@compiled("contract")
 def _take_means_out(product: Array, x: Array, y: Array, scale: float, rounding: float, null: float) -> None:
     """Turn sums of x y into inner products of centred neighbourhoods (D2), times `scale` = K.
 
@@ -433,7 +417,7 @@ def _take_means_out(product: Array, x: Array, y: Array, scale: float, rounding: 
         product[i] = zero if abs(value) < null + rounding * abs(whole) else value
 
 
-@_compiled("contract")
+@compiled("contract")
 def _offset(out: Array, xx: Array, yy: Array, xy: Array, unit: float) -> None:
     """s_v^2 / s_n^2 (Eqs. 14, 15), with the difference in float64, since y may be close to g x."""
     number = out.dtype.type
@@ -444,7 +428,7 @@ def _offset(out: Array, xx: Array, yy: Array, xy: Array, unit: float) -> None:
         out[i] = max(rest, zero) * unit if yy[i] > 0 else zero
 
 
-@_compiled("contract")
+@compiled("contract")
 def _slope(out: Array, offset: Array, xx: Array, xy: Array, quadratic: Array, unit: float) -> None:
     """Compute what multiplies lambda_k when Eq. 11's factors are written (1 + offset) (1 + slope lambda_k)."""
     number = out.dtype.type
@@ -458,7 +442,7 @@ def _slope(out: Array, offset: Array, xx: Array, xy: Array, quadratic: Array, un
 # --- Eq. 11 -------------------------------------------------------------------------------------------------
 
 
-@_compiled()
+@compiled()
 def _largest_integer(values: Array) -> int:
     largest = values[0]
     for i in range(len(values)):
@@ -466,7 +450,7 @@ def _largest_integer(values: Array) -> int:
     return largest
 
 
-@_compiled()
+@compiled()
 def _largest(values: Array) -> float:
     """Return the largest of some numbers >= 0, which are in the order of their bits.
 
@@ -477,7 +461,7 @@ def _largest(values: Array) -> float:
     return np.int64(_largest_integer(values.view(np.int64))).view(np.float64)
 
 
-@_compiled("contract")
+@compiled("contract")
 def _add_log1p_single(total: Array, excess: Array, factor: float) -> None:
     """Add factor * log(1 + excess) in float32.
 
@@ -497,7 +481,7 @@ def _add_log1p_single(total: Array, excess: Array, factor: float) -> None:
         total[i] += factor * (np.float32(power) * log_two + two * s * series)
 
 
-@_compiled()
+@compiled()
 def _add_log1p(total: Array, excess: Array, factor: float) -> None:
     """Add factor * log(1 + excess), (n,)."""
     if excess.itemsize == 4:
@@ -507,7 +491,7 @@ def _add_log1p(total: Array, excess: Array, factor: float) -> None:
             total[i] += factor * np.log1p(excess[i])
 
 
-@_compiled("contract")
+@compiled("contract")
 def _polynomial(out: Array, z: Array, c: Array) -> None:
     """Evaluate c[0] z + ... + c[7] z^8; no coefficient is negative, hence no digit is lost."""
     c1, c2, c3, c4, c5, c6, c7, c8 = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
@@ -516,13 +500,13 @@ def _polynomial(out: Array, z: Array, c: Array) -> None:
         out[i] = x * (c1 + x * (c2 + x * (c3 + x * (c4 + x * (c5 + x * (c6 + x * (c7 + x * c8)))))))
 
 
-@_compiled("contract")
+@compiled("contract")
 def _scale(values: Array, factor: float) -> None:
     for i in range(len(values)):
         values[i] *= factor
 
 
-@_compiled()
+@compiled()
 def _information(total: Array, offset: Array, slope: Array, eigenvalues: Array, excess: Array) -> None:
     """Twice Eq. 11: K log(1 + offset) + sum_k log(1 + slope lambda_k); (n,), `slope` is overwritten.
 
@@ -561,13 +545,13 @@ def _information(total: Array, offset: Array, slope: Array, eigenvalues: Array, 
 # --- Eq. 6 --------------------------------------------------------------------------------------------------
 
 
-@_compiled("contract")
+@compiled("contract")
 def _square_difference(out: Array, a: Array, b: Array) -> None:
     for i in range(len(out)):
         out[i] = (a[i] - b[i]) * (a[i] - b[i])
 
 
-@_compiled("contract")
+@compiled("contract")
 def _multiply_ratio(product: Array, moment: Array, total: Array) -> None:
     """Multiply by the bracket of Eq. 6, at least 1e-10; twice the weights make the same ratio."""
     for i in range(len(product)):
@@ -575,7 +559,7 @@ def _multiply_ratio(product: Array, moment: Array, total: Array) -> None:
         product[i] *= max(ratio, 1e-10) if total[i] > 0 else 1e-10
 
 
-@_compiled()
+@compiled()
 def _write_sources(planes: Array, stride: int, center: bool, sources: Array) -> None:
     """Write what the filters apply to: differences in space and in time, and the first frame itself."""
     depth, size = planes.shape
@@ -592,7 +576,7 @@ def _write_sources(planes: Array, stride: int, center: bool, sources: Array) -> 
             frame[i] = planes[0, i]
 
 
-@_compiled()
+@compiled()
 def _write_weights(
     weights: Array, planes: Array, sources: Array, plan: Plan, stride: int, sums: Array, work: Array
 ) -> None:
@@ -611,7 +595,7 @@ def _write_weights(
         _information(weights[start : start + n], offset, slope, plan.eigenvalues, quadratic)
 
 
-@_compiled()
+@compiled()
 def _multiply_brackets(
     product: Array, weights: Array, difference: Array, window: int, stride: int, work: Array
 ) -> None:
@@ -628,7 +612,7 @@ def _multiply_brackets(
         _multiply_ratio(product[start : start + n], moment, total)
 
 
-@_compiled()
+@compiled()
 def log_map(
     x: Array,
     y: Array,

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from repro.data import open_dataset
 from repro.data.accounting import Account, account
-from repro.data.planned import planned_account
 from repro.data.schema import simulation
 from repro.data.simulator import DOMAINS
 from repro.suite.simulation import simulated_root
@@ -45,5 +44,7 @@ def simulated_account(store: Store, name: str, scale: Scale, *, strict: bool = F
     root = simulated_root(store, name, size)
     if (simulation(root) or {}).get("complete") is True:
         return account(open_dataset(name, root, strict=strict), full_size=full_size)
+    from repro.data.planned import planned_account  # the renderer takes a second to import
+
     domain = replace(DOMAINS[name], **dict(size.changes))  # type: ignore[arg-type]
     return planned_account(domain, size.n_subjects, size.videos_per_subject, frames=size.frames, full_size=full_size)

@@ -224,7 +224,10 @@ def _rules(judged: Sequence[Judged]) -> Iterator[str]:
             "most. Comparisons that are supported at this level are counted as sure."
         )
     if any(finding.sign == 0 for one in judged for finding in one.findings):
-        yield "Numbers said to be alike are not tested: the interval of their difference has to lie within a margin."
+        yield (
+            "Numbers said to be alike are not tested: the interval of their difference has to lie within a margin, and "
+            "to have a width, which it has not where both networks give every clip the same answer."
+        )
 
 
 def _tested(judged: Sequence[Judged]) -> list[Judged]:

@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from typing import Any
 
 from repro.data.clips import Clip
 from repro.data.encoding import InputSpec
+from repro.data.features import Extractor
 from repro.data.material import Material
-from repro.data.schema import VideoRecord
 from repro.learning.finetune import FineTuning
 from repro.learning.pretext import BackboneSpec, PretextTask
+from repro.learning.schedule import Schedule
 from repro.suite import tasks
 from repro.suite.engine import Task
 from repro.suite.store import hash_of
 from repro.suite.units import Encoding, Example, Features, FineTune, Fit, Infer, Measure, Pretrain, Read, Work
 
 __all__ = ["Ledger"]
-
-
-_Work = list[tuple[VideoRecord, list[tuple[Clip, str]]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +66,8 @@ class Ledger:
         self._counted: set[str] = set()
         self._encoded: dict[str, _Encoded] = {}
         self._tasks: dict[str, tuple[Mapping[str, Any], str]] = {}
-        self._frames: dict[int, tuple[_Work, int]] = {}
+        self._trainings: dict[Hashable, Pretrain] = {}
+        self._frames: dict[int, tuple[Sequence[Any], int]] = {}
 
     def add(self, planned: Iterable[Task], remaining: Iterable[Task]) -> tuple[Counter[Work], Counter[str]]:
         """Count what remains of a plan and was not counted before.
@@ -92,6 +91,8 @@ class Ledger:
         units: Counter[Work] = Counter()
         steps: Counter[str] = Counter()
         for task in remaining:
+            if task.id in self._counted and task.kind != "features":
+                continue
             steps[task.kind] += task.id not in self._counted
             for work, count in self._units(task):
                 units[work] += count
@@ -101,8 +102,6 @@ class Ledger:
     def _units(self, task: Task) -> Iterator[tuple[Work, int]]:
         if task.kind == "features":
             yield from self._features(task)
-        elif task.id in self._counted:
-            return
         elif task.kind == "input":
             yield self._encoding(task)
         elif task.kind == "pretext":
@@ -117,13 +116,14 @@ class Ledger:
 
     def _encoding(self, task: Task) -> tuple[Work, int]:
         example = self._encoded[task.id].example
-        frames = self._frames_of(task.arguments["work"])
+        work = task.arguments["work"]
+        frames = self._frames_of(work, (clip for _, items in work for clip, _ in items))
         return Encoding(*_named_encoding(example.dataset, example.spec, example.material), example), frames
 
-    def _frames_of(self, work: _Work) -> int:
-        """Count the frames of clips; once for the same list, which many encodings share."""
+    def _frames_of(self, work: Sequence[Any], clips: Iterable[Clip]) -> int:
+        """Count the frames of a list's clips; once for the same list, which many tasks share."""
         if id(work) not in self._frames:
-            self._frames[id(work)] = work, sum(clip.stop - clip.start for _, clips in work for clip, _ in clips)
+            self._frames[id(work)] = work, sum(clip.stop - clip.start for clip in clips)
         return self._frames[id(work)][1]
 
     def _features(self, task: Task) -> Iterator[tuple[Work, int]]:
@@ -137,10 +137,10 @@ class Ledger:
         described = {
             "dataset": dataset,
             "input": spec.describe(),
-            "extractors": sorted(hash_of(extractor.describe()) for extractor in new.values()),
+            "extractors": sorted(_key_of_extractor(extractor) for extractor in new.values()),
         }
         label = f"{', '.join(sorted({extractor.name for extractor in new.values()}))} of {dataset}, {_shown(spec)}"
-        frames = sum(len(clip) for _, clips in work for clip in clips)
+        frames = self._frames_of(work, (clip for _, items in work for clip in items))
         record, clips = work[0]
         example = Example(dataset, record, [(clip, "") for clip in clips], spec, Material())
         yield Features(hash_of({"features": described}), label, example, tuple(new.values())), frames
@@ -161,6 +161,21 @@ class Ledger:
             self._chosen(keys, given["videos"][name]) for name, keys in given["shards"].items()
         )
         stored = 3 * spec.size**2 * pool > tasks.IN_MEMORY
+        alike = (repr(pretext), backbone, schedule, spec.size, spec.images_per_clip, example.record.divisible, stored)
+        if alike not in self._trainings:
+            self._trainings[alike] = self._training_of(pretext, backbone, schedule, example, stored=stored)
+        images = schedule.epochs * given["steps_per_epoch"] * schedule.batch_size
+        yield self._trainings[alike], images
+        reassign = getattr(pretext, "reassign", None)
+        looks = 0 if reassign is None else math.ceil(schedule.epochs / reassign)  # at the whole pool, to cluster it
+        yield _infer(backbone, spec), looks * pool
+        yield _read(example), pool * (looks if stored else 1)
+
+    def _training_of(
+        self, pretext: PretextTask, backbone: BackboneSpec, schedule: Schedule, example: Example, *, stored: bool
+    ) -> Pretrain:
+        """Return what it is to train a pretext network by an image."""
+        spec = example.spec
         description, changes = self._task(pretext)
         described = {
             "pretext": description,
@@ -174,12 +189,7 @@ class Ledger:
         views = f" by {spec.images_per_clip} images" if spec.images_per_clip > 1 else ""
         shown = "stills" if example.record.divisible else f"clips{views}"
         label = f"{pretext.name}{changes} of {shown}{', from disk' if stored else ''}, {_network(backbone, spec)}"
-        images = schedule.epochs * given["steps_per_epoch"] * schedule.batch_size
-        yield Pretrain(hash_of(described), label, example, pretext, backbone, schedule, stored), images
-        reassign = getattr(pretext, "reassign", None)
-        looks = 0 if reassign is None else math.ceil(schedule.epochs / reassign)  # at the whole pool, to cluster it
-        yield _infer(backbone, spec), looks * pool
-        yield _read(example), pool * (looks if stored else 1)
+        return Pretrain(hash_of(described), label, example, pretext, backbone, schedule, stored)
 
     def _task(self, pretext: PretextTask) -> tuple[Mapping[str, Any], str]:
         """Return what a pretext task says of itself, and how it differs from the usual."""
@@ -265,6 +275,12 @@ def _network(backbone: BackboneSpec, spec: InputSpec) -> str:
     return f"{backbone.name}{width} {backbone.dims}D, {spec.size} px{frames}"
 
 
+@cache
+def _key_of_extractor(extractor: Extractor) -> str:
+    return hash_of(extractor.describe())
+
+
+@cache
 def _shown(spec: InputSpec) -> str:
     """Name what is shown, and how it differs from the usual."""
     return spec.kind + _changes(spec.describe(), InputSpec(spec.kind, spec.size).describe())

@@ -21,6 +21,9 @@ _COLUMN, _PAGE = 90 / 25.4, 190 / 25.4
 _ROW, _EDGE, _LINE = 34 / 25.4, 12 / 25.4, 3.6 / 25.4
 """Inches: heights of a row of panels, of what stands above and below them, and of a line of the legend."""
 
+_PAGE_TEXT, _HANDLE = 150, 9
+"""Characters that a page is wide, and that a line's handle in the legend takes."""
+
 _MARKERS = 8
 """Markers on a line, at most about so many."""
 
@@ -47,7 +50,7 @@ def curves_plot(frame: pd.DataFrame) -> Figure:
     inputs = [kind for kind in KINDS if kind in set(frame.input)]
     panels = [(what, kind) for what in ("loss", "accuracy") for kind in inputs]
     lines = list(dict.fromkeys(_line_of(frame)))
-    columns = 1 if len(inputs) == 1 else 3
+    columns = 1 if len(inputs) == 1 else min(3, max(1, _PAGE_TEXT // (max(map(len, lines)) + _HANDLE)))
     height = _ROW * len(methods) + _EDGE + _LINE * -(-(len(lines) + 1) // columns)
     figure, axes = pyplot.subplots(
         len(methods),

@@ -22,7 +22,7 @@ from repro.suite.store import Store, hashes_of
 if TYPE_CHECKING:
     from repro.suite.still_corpus import StillCorpus
 
-__all__ = ["encoding_tasks", "faces_found"]
+__all__ = ["encoding_tasks", "faces_found", "labelled_of_subjects"]
 
 _Cut = TypeVar("_Cut", Clip, Source)
 
@@ -84,7 +84,7 @@ def _encoding_tasks(
 ) -> list[tuple[str, str, Task]]:
     """Return the subject, the key and the task of each; the specification is the material's."""
     if material is None:
-        divided, data = _labelled_of_subjects(corpus), corpus.labelled_description  # type: ignore[arg-type, union-attr]
+        divided, data = labelled_of_subjects(corpus), corpus.labelled_description  # type: ignore[arg-type, union-attr]
     else:
         divided = _unlabelled_of_subjects(corpus, material, spec)
         data = {**corpus.unlabelled_description, **material.describe()}
@@ -113,7 +113,8 @@ _DIVIDED: WeakKeyDictionary[Corpus | StillCorpus, dict[int, tuple[list[Any], _Di
 """Clips by subject, under the identity of the list that they were taken from, which is kept alive beside them."""
 
 
-def _labelled_of_subjects(corpus: Corpus) -> _Divided:
+def labelled_of_subjects(corpus: Corpus) -> _Divided:
+    """Return each subject's videos with their labelled clips, and how many frames these have; not to be modified."""
     return _divided(corpus, corpus.labelled, lambda clip: [(clip, "")])
 
 

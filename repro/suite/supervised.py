@@ -13,6 +13,7 @@ from repro.data.features import Extractor
 from repro.data.schema import VideoRecord
 from repro.suite import tasks
 from repro.suite.corpus import Corpus, NotApplicable
+from repro.suite.encoding import labelled_of_subjects
 from repro.suite.engine import Task
 from repro.suite.store import hash_of, hashes_of
 
@@ -105,13 +106,9 @@ class FeatureTasks:
     def _work_of(self, corpus: Corpus) -> dict[str, _Work]:
         """Divide labelled clips by subject and video, once."""
         if corpus not in self._works:
-            by_subject: dict[str, dict[str, list[Clip]]] = {}
-            for clip in corpus.labelled:
-                by_subject.setdefault(clip.subject, {}).setdefault(clip.video, []).append(clip)
-            records = {record.video: record for record in corpus.dataset.records}
             self._works[corpus] = {
-                subject: [(records[video], clips) for video, clips in by_video.items()]
-                for subject, by_video in by_subject.items()
+                subject: [(record, [clip for clip, _ in clips]) for record, clips in work]
+                for subject, (work, _) in labelled_of_subjects(corpus).items()
             }
         return self._works[corpus]
 

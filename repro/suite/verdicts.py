@@ -27,7 +27,8 @@ comparison is
 
 Where numbers are said to be alike, no test is made, as one of no difference can only speak against it: **supported**
 if the 95 % interval lies within the margin, **contradicted** if it lies beyond, **not decided** if it reaches over an
-end. These comparisons take no part in p-values.
+end. These comparisons take no part in p-values. An interval of no width decides nothing: every subject has the same
+difference, as of two networks that have learned nothing and give every clip the same answer.
 
 A claim is **incomplete** if one of its comparisons is, **supported** if all that are applicable are, **contradicted**
 if one or more is, however the others are, and **not decided** otherwise, also where none is applicable. That is: of
@@ -402,6 +403,8 @@ def _verdict(finding: Finding, level: float) -> str:
             return NOT_DECIDED
         return SUPPORTED if finding.way > 0 else CONTRADICTED
     margin = finding.comparison.margin
+    if finding.ci_low == finding.ci_high:
+        return NOT_DECIDED
     if -margin < finding.ci_low and finding.ci_high < margin:
         return SUPPORTED
     return CONTRADICTED if finding.ci_low > margin or finding.ci_high < -margin else NOT_DECIDED

@@ -1,4 +1,4 @@
-"""One update of each pretext task beside that of the Siamese one, and the clustering beside scikit-learn's.
+"""One update of each pretext task beside the Siamese one's; clustering, permutations and statistics beside references.
 
 An update sees 64 images whatever the task, on the quick scale's network and images; what differs is how many pixels a
 task makes of them (the tiles of Jigsaw are enlarged), and its head.
@@ -7,9 +7,12 @@ task makes of them (the tiles of Jigsaw are enlarged), and its head.
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from sklearn.cluster import KMeans
 
 from baselines import METHODS
+from baselines.selfsup import statistics_kernels
+from baselines.selfsup.clip_statistics import patterns
 from baselines.selfsup.clustering import kmeans
 from baselines.selfsup.permutations import permutation_set
 from repro.data.encoding import InputSpec, encode
@@ -126,3 +129,47 @@ def test_permutations(benchmark, seconds, by):
         if by == "ours" and (loop := seconds.get("permutations by literal loop")):
             own = seconds["permutations by ours"]
             benchmark.extra_info["times_as_fast_as_literal_loop"] = round(loop / own, 1)
+
+
+def whole_arrays(frames, fields, blocks):
+    """Compute what the compiled loops do by SciPy's filters and NumPy's counts, a frame or a field at a time."""
+    counts = []
+    for frame in frames.reshape(len(frames), 3, -1):
+        places = (blocks[:, None] * 3 + np.arange(3)[:, None]) * 256 + frame
+        red, green, blue = (frame >= 128).astype(np.int64)
+        octants = blocks * 8 + 4 - 4 * blue + 2 * red + green
+        counts.append(
+            [np.bincount(places.ravel(), minlength=28 * 3 * 256), np.bincount(octants.ravel(), minlength=224)]
+        )
+    change, total = [-1.0, 0.0, 1.0], [1.0, 1.0, 1.0]
+    strengths = []
+    for field in fields.astype(np.float64):
+        x, y = (
+            ndimage.correlate1d(ndimage.correlate1d(field, change, axis=along), total, axis=across)
+            for along, across in ((-1, -2), (-2, -1))
+        )
+        strengths.append(np.sqrt(x**2 + y**2).sum((-2, -1)))
+    return counts, np.array(strengths)
+
+
+@pytest.mark.benchmark(group="statistics of 138 frames of 48 pixels: values, octants, motion boundaries")
+@pytest.mark.parametrize("by", ["SciPy and NumPy", "ours"])
+def test_statistics(benchmark, seconds, by):
+    generator = np.random.default_rng(0)
+    frames = generator.integers(0, 256, (138, 3, 48, 48), dtype=np.uint8)
+    fields = generator.normal(size=(128, 2, 48, 48)).astype(np.float32)
+    blocks = patterns(48).reshape(3, -1) + np.array([0, 16, 20])[:, None]
+
+    def ours():
+        values, octants = np.zeros((138, 28, 3, 256), np.int32), np.zeros((138, 28, 8), np.int32)
+        strengths = np.empty((128, 2))
+        statistics_kernels.count(frames.reshape(138, 3, -1), blocks, values, octants)
+        statistics_kernels.strengths(fields, strengths)
+
+    theirs = lambda: whole_arrays(frames, fields, blocks)  # noqa: E731
+    benchmark.pedantic(ours if by == "ours" else theirs, rounds=5, warmup_rounds=1)
+    if benchmark.stats is not None:
+        seconds[f"statistics by {by}"] = benchmark.stats.stats.median
+        if by == "ours" and (whole := seconds.get("statistics by SciPy and NumPy")):
+            own = seconds["statistics by ours"]
+            benchmark.extra_info["times_as_fast_as_scipy_and_numpy"] = round(whole / own, 1)

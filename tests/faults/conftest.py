@@ -1,7 +1,5 @@
 """What the tests of faults share: the harness, a server that starts runs, an undisturbed run; the count at the end."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,17 +7,9 @@ import pytest
 FAULTS = "faults"
 
 
-def _harness():
-    if "faults_harness" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("faults_harness", Path(__file__).with_name("harness.py"))
-        sys.modules["faults_harness"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["faults_harness"])
-    return sys.modules["faults_harness"]
-
-
 @pytest.fixture(scope="session")
-def harness():
-    return _harness()
+def harness(shared_module):
+    return shared_module(Path(__file__).with_name("harness.py"))
 
 
 @pytest.fixture(scope="session")

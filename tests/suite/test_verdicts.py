@@ -287,7 +287,7 @@ def test_less_is_better_where_the_metric_says_so():
 @pytest.mark.parametrize(
     ("centre", "spread", "verdict"),
     [(0.0, 0.01, "supported"), (0.02, 0.001, "supported"), (0.1, 0.01, "contradicted"), (-0.1, 0.01, "contradicted"),
-     (0.0, 0.2, "not decided"), (0.03, 0.02, "not decided")],
+     (0.0, 0.2, "not decided"), (0.03, 0.02, "not decided"), (0.0, 0.0, "not decided")],
 )  # fmt: skip
 def test_numbers_are_alike_if_the_interval_lies_within_the_margin(centre, spread, verdict):
     differences = centre + spread * np.linspace(-1, 1, len(SUBJECTS))

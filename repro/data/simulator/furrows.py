@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from repro.compiling import compiled
 from repro.data.simulator.subject import Identity
 
 
@@ -136,7 +136,7 @@ def furrows(identity: Identity) -> dict[str, list[Furrow]]:
     return _upper_face(s) | _lower_face(s) | {"age": _age(s)}
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def _draw(
     height: np.ndarray,
     dark: np.ndarray,

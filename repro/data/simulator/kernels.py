@@ -5,8 +5,9 @@ All arrays are float32 unless said otherwise. Images are linear light.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from repro.compiling import compiled
 
 Array = np.ndarray
 
@@ -14,7 +15,7 @@ SKIN, MOUTH, SOLID, SHEET = 0, 1, 2, 3
 """Materials: textured skin and scalp, inside of the mouth, coloured parts, coloured sheets seen from both sides."""
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def combine(weights: Array, basis: Array, bounds: Array, out: Array) -> None:
     """Sum fields `basis` (C, R, K) times `weights` (C,) into `out` (R, K).
 
@@ -33,7 +34,7 @@ def combine(weights: Array, basis: Array, bounds: Array, out: Array) -> None:
                     target[k] += w * source[k]
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def project(
     points: Array, stiffness: Array, rotation: Array, move: Array, pivot: Array, camera: Array, out: Array
 ) -> None:
@@ -59,7 +60,7 @@ def project(
         out[i, 2] = z
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def turn(normals: Array, stiffness: Array, rotation: Array, out: Array) -> None:
     """Rotate normals (N, 3) with the head as far as their stiffness says."""
     for i in range(normals.shape[0]):
@@ -70,7 +71,7 @@ def turn(normals: Array, stiffness: Array, rotation: Array, out: Array) -> None:
             out[i, k] = w * turned + (1 - w) * normals[i, k]
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def rasterise(screen: Array, triangles: Array, material: Array, depth: Array, index: Array, bary: Array) -> None:
     """Fill the depth buffer (H, W), triangle index (H, W) int32 and two barycentric coordinates (H, W, 2)."""
     height, width = depth.shape
@@ -107,7 +108,7 @@ def rasterise(screen: Array, triangles: Array, material: Array, depth: Array, in
                     bary[y, x, 1] = wc
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def develop(
     linear: Array, vignette: Array, table: Array, saturation: float, grain: Array, noise: float, out: Array
 ) -> None:

@@ -7,8 +7,9 @@ Quilez' polynomial minimum.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from repro.compiling import compiled
 
 COLUMNS = 12
 
@@ -23,7 +24,7 @@ def capsule(start: tuple, end: tuple, radii: tuple, blend: float, *, carve: bool
     return [1.0, float(carve), blend, *start, *end, *radii, 0.0]
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+@compiled("fast", inline=True)
 def _primitive(row: np.ndarray, x: float, y: float, z: float) -> float:
     if row[0] == 0.0:
         px, py, pz = x - row[3], y - row[4], z - row[5]
@@ -40,7 +41,7 @@ def _primitive(row: np.ndarray, x: float, y: float, z: float) -> float:
     return np.sqrt(px * px + py * py + pz * pz) - (row[9] + h * (row[10] - row[9]))
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def distance(rows: np.ndarray, x: float, y: float, z: float) -> float:
     """Return the signed distance (cm, negative inside) of one point; the head is symmetric in x."""
     # A rounded |x| keeps mirrored parts from meeting in a crease at the midline.
@@ -58,7 +59,7 @@ def distance(rows: np.ndarray, x: float, y: float, z: float) -> float:
     return value
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def march(rows: np.ndarray, direction: np.ndarray, start: float) -> np.ndarray:
     """Return how far (cm) the surface is from the origin along each direction (N, 3), seen from outside."""
     out = np.empty(direction.shape[0])
@@ -74,7 +75,7 @@ def march(rows: np.ndarray, direction: np.ndarray, start: float) -> np.ndarray:
     return out
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def occlusion(rows: np.ndarray, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Return ambient occlusion in 0..1 (1 open) from distances along the normal."""
     out = np.empty(points.shape[0])
@@ -93,7 +94,7 @@ def occlusion(rows: np.ndarray, points: np.ndarray, normals: np.ndarray) -> np.n
     return out
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def shadow(rows: np.ndarray, points: np.ndarray, light: np.ndarray, softness: float) -> np.ndarray:
     """Return how much of a light of direction `light` (3,) each point (N, 3) sees, 0..1."""
     out = np.empty(points.shape[0])

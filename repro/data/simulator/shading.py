@@ -5,9 +5,9 @@ Colours are linear light. The layout of the parameter vectors is defined by the 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from repro.compiling import compiled
 from repro.data.simulator.kernels import MOUTH, SHEET, SKIN
 
 Array = np.ndarray
@@ -46,18 +46,18 @@ KEY_DIRECTION, KEY, FILL_DIRECTION, FILL, SKY, GROUND, HALFWAY = range(7)
 ) = range(20)
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+@compiled("fast", inline=True)
 def _sat(x: float) -> float:
     return min(1.0, max(0.0, x))
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+@compiled("fast", inline=True)
 def _step(x: float, low: float, high: float) -> float:
     t = _sat((x - low) / (high - low))
     return t * t * (3 - 2 * t)
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def _lit(p: Array, light: Array, out: Array, y: int, x: int) -> None:
     """Write to pixel (y, x) of `out` the light that a surface point `p` reflects: key and fill, sky and ground, sheen.
 
@@ -90,7 +90,7 @@ def _lit(p: Array, light: Array, out: Array, y: int, x: int) -> None:
         out[y, x, k] = p[k] * (light[KEY, k] * key + ambient * seen) + sheen * light[KEY, k]
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def _eye(eyes: Array, i: int, light: Array, px: float, x: float, y: float, p: Array) -> None:
     """Lay lids, lashes and eyeball over the skin point `p` at face position (x, y); `px` is a pixel's size in cm.
 
@@ -122,7 +122,7 @@ def _eye(eyes: Array, i: int, light: Array, px: float, x: float, y: float, p: Ar
     _lashes(eyes, i, px, e, dy, top, low, p)
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def _lids(
     eyes: Array, i: int, px: float, e: float, ee: float, dy: float, open_top: float, top: float, low: float, p: Array
 ) -> None:
@@ -143,7 +143,7 @@ def _lids(
     p[BLUE] *= shade - 0.03 * between
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def _lashes(eyes: Array, i: int, px: float, e: float, dy: float, top: float, low: float, p: Array) -> None:
     """Draw the lash line above, the pale wet margin and sparse lashes below; lines thinner than a pixel get paler."""
     thick = eyes[i, EYE_LASH] * (0.55 + 0.45 * _step(e, -0.9, 0.6)) * (1 + 0.9 * max(0.0, eyes[i, LID_UP] - 0.3))
@@ -165,7 +165,7 @@ def _lashes(eyes: Array, i: int, px: float, e: float, dy: float, top: float, low
         p[k] *= 1 - lash
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def _eyeball(
     eyes: Array,
     i: int,
@@ -212,7 +212,7 @@ def _eyeball(
     p[BALL] = ball
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def _mouth(mouth: Array, x: float, y: float, across: float, colour: Array) -> None:
     """Return in `colour` what is seen between the lips at head position (x, y).
 
@@ -243,14 +243,14 @@ def _mouth(mouth: Array, x: float, y: float, across: float, colour: Array) -> No
     colour[0], colour[1], colour[2] = r * depth, g * depth, b * depth
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def _mouth_point(mouth: Array, x: float, y: float, across: float, rotation: Array, p: Array) -> None:
     _mouth(mouth, x, y, across, p)
     p[NX], p[NY], p[NZ] = rotation[0, 2], rotation[1, 2], rotation[2, 2]
     p[GLOSS], p[SHADOW], p[OPEN], p[SOFT] = 0.0, 0.75, 0.9, 0.5
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def _skin_texels(
     u: float, v: float, rows: int, columns: int, base: Array, expression: Array, window: Array, p: Array
 ) -> None:
@@ -298,7 +298,7 @@ def _skin_texels(
     p[2] *= 1 - 0.52 * dark
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def _skin_point(eyes: Array, light: Array, rotation: Array, px: float, p: Array) -> None:
     """Complete a sampled skin point: eyes laid over it, its normal turned with the head."""
     p[SOFT] = 1.0
@@ -321,7 +321,7 @@ def _skin_point(eyes: Array, light: Array, rotation: Array, px: float, p: Array)
         p[NX + k] = rotation[k, 0] * nx + rotation[k, 1] * ny + rotation[k, 2] * nz
 
 
-@numba.njit(cache=True, fastmath=True, error_model="numpy")
+@compiled("fast")
 def shade(
     index: Array,
     bary: Array,
