@@ -10,7 +10,15 @@ from scipy import stats
 
 from repro.learning.metrics import METRICS, MetricOptions, auc_ovr, intensity, mse, pcc
 from repro.learning.predictions import Predictions
-from repro.learning.statistics import SubjectValues, holm, paired_test, per_subject, pooled, subject_mean
+from repro.learning.statistics import (
+    SubjectValues,
+    _exact_p,
+    holm,
+    paired_test,
+    per_subject,
+    pooled,
+    subject_mean,
+)
 
 
 def simulate(seed: int = 0, n_subjects: int = 6, n_seeds: int = 3, n_clips: int = 15) -> Predictions:
@@ -196,6 +204,32 @@ def test_paired_test_against_enumeration(seed):
     assert found.effect_size == pytest.approx((favourable - unfavourable) / 45, rel=1e-12)
     swapped = paired_test(values(b), values(a))
     assert (swapped.p_value, swapped.effect_size) == (found.p_value, pytest.approx(-found.effect_size))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_paired_test_with_tied_ranks_against_enumeration(seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(0, 5, 10) / 8, rng.integers(0, 4, 10) / 8  # eighths: differences are exactly equal
+    moved = (a - b)[a != b]
+    assert len(np.unique(np.abs(moved))) < len(moved)
+    assert paired_test(values(a), values(b)).p_value == pytest.approx(literal_wilcoxon(moved), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [14, 25, 50])
+def test_the_exact_distribution_is_scipys_where_ranks_are_not_tied(n):
+    differences = np.random.default_rng(n).normal(0.3, size=n)
+    found = _exact_p(stats.rankdata(np.abs(differences)), differences > 0)
+    assert found == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue, rel=1e-9)
+
+
+def test_one_tie_among_25_hardly_changes_the_p_value():
+    differences = np.random.default_rng(1).normal(0.3, size=25)
+    order = np.argsort(np.abs(differences))
+    tied = differences.copy()
+    tied[order[3]] = np.copysign(differences[order[4]], differences[order[3]])
+    p_values = [paired_test(values(d), values(np.zeros(25))).p_value for d in (differences, tied)]
+    # Two neighbouring ranks, each moved by 1/2, move their sum by at most 1 of 37, its standard deviation.
+    assert p_values[1] == pytest.approx(p_values[0], rel=0.1)
 
 
 def test_paired_test_by_hand():
