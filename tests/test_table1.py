@@ -1,5 +1,6 @@
 """Table 1 counts what is given, and else the simulated data, which are called so."""
 
+import argparse
 import csv
 import json
 import re
@@ -11,11 +12,11 @@ import pandas as pd
 import pytest
 
 from repro.__main__ import EXPERIMENTS
-from repro.data import Exclusion
+from repro.data import Exclusion, open_dataset
 from repro.data.accounting import Account
 from repro.suite import characteristics
 from repro.suite.characteristics import Quantity, main, pain_share
-from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE
+from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, USAGE, add_options, parsed
 from repro.suite.published import published
 from repro.suite.tabulate import COLUMNS
 from repro.table1 import TABLE
@@ -147,7 +148,7 @@ def test_given_simulated_data_is_still_called_simulated(tmp_path, capsys):
 def test_many_exclusions_are_told_in_the_json(monkeypatch, tmp_path, capsys):
     rows = tuple(Exclusion("video", f"v{index}", "gone") for index in range(14))
     lost = {name: Account(name, False, dict.fromkeys(counts, 0), {0: 0}, excluded=rows) for name, counts in COUNTS}
-    monkeypatch.setattr(characteristics, "_accounts", lambda table, options: lost)
+    monkeypatch.setattr(characteristics, "_accounts", lambda table, options, session: lost)
     assert run(tmp_path) == COMPLETE
     printed = capsys.readouterr().out
     assert printed.count("left out: v") == 20 and printed.count("left out: 4 more, listed in table1.json") == 2
@@ -156,6 +157,22 @@ def test_many_exclusions_are_told_in_the_json(monkeypatch, tmp_path, capsys):
 
 
 COUNTS = (("unbc", ("subjects", "sequences", "frames")), ("biovid", ("subjects", "videos", "frames")))
+
+
+def test_a_session_opens_what_is_counted(tmp_path):
+    root = write_unbc(tmp_path / "unbc", {"042-ll042/ll042t1aaaff": [0, 4]})
+    opened = []
+
+    class Opening:
+        def dataset(self, name, root, *, given):
+            opened.append((name, root, given))
+            return open_dataset(name, root)
+
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    options = parsed(parser, ["--unbc", str(root), "--out", str(tmp_path), "--store", str(tmp_path / "store")])
+    assert characteristics.run_characteristics(TABLE, options, Opening()) == INCOMPLETE, "BioVid was not given"
+    assert opened == [("unbc", root, True)]
 
 
 def test_pain_share_counts_frames():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from repro.data import open_dataset
 from repro.data.accounting import Account, account
-from repro.data.schema import simulation
+from repro.data.schema import Dataset, simulation
 from repro.data.simulator import DOMAINS
 from repro.suite.simulation import simulated_root
 from repro.suite.spec import Scale
@@ -18,7 +20,9 @@ _FULL_SIZE = "paper"
 """Scale whose simulated datasets are as large as the real ones."""
 
 
-def simulated_account(store: Store, name: str, scale: Scale, *, strict: bool = False) -> Account:
+def simulated_account(
+    store: Store, name: str, scale: Scale, *, strict: bool = False, opened: Callable[[str, Path], Dataset] | None = None
+) -> Account:
     """Account for the simulated dataset that this scale uses.
 
     Parameters
@@ -29,6 +33,8 @@ def simulated_account(store: Store, name: str, scale: Scale, *, strict: bool = F
     scale : Scale
     strict : bool
         Whether a damaged file of a dataset on disk is an error, or told in the account.
+    opened : callable, optional
+        From name and root to the dataset, in place of opening it here.
 
     Returns
     -------
@@ -43,7 +49,8 @@ def simulated_account(store: Store, name: str, scale: Scale, *, strict: bool = F
     size, full_size = scale.simulated[name], scale.name == _FULL_SIZE
     root = simulated_root(store, name, size)
     if (simulation(root) or {}).get("complete") is True:
-        return account(open_dataset(name, root, strict=strict), full_size=full_size)
+        found = opened(name, root) if opened else open_dataset(name, root, strict=strict)
+        return account(found, full_size=full_size)
     from repro.data.planned import planned_account  # the renderer takes a second to import
 
     domain = replace(DOMAINS[name], **dict(size.changes))  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,7 @@ def main(table: Characteristics, arguments: Sequence[str] | None = None) -> int:
 
 
 def run_characteristics(table: Characteristics, options: argparse.Namespace, session: Session | None = None) -> int:
-    """Count, write and print; nothing is shared with other tables of a session.
+    """Count, write and print; datasets are opened once in a session.
 
     Without licensed data the simulated data of the scale are counted: on disk, or as they would be written. With some
     of the datasets given, the rows of the others stay empty: licensed and simulated data are never mixed.
@@ -154,7 +155,7 @@ def run_characteristics(table: Characteristics, options: argparse.Namespace, ses
         if options.mode == "plan":
             sys.stdout.write(f"{table.name}: {len(table.rows)} datasets to count; nothing to compute\n")
             return COMPLETE
-        accounts = _accounts(table, options)
+        accounts = _accounts(table, options, session)
         return _finish(table, accounts, options, begin)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{table.name}: {error}\n")
@@ -164,17 +165,21 @@ def run_characteristics(table: Characteristics, options: argparse.Namespace, ses
         return INTERRUPTED
 
 
-def _accounts(table: Characteristics, options: argparse.Namespace) -> dict[str, Account]:
+def _accounts(table: Characteristics, options: argparse.Namespace, session: Session | None) -> dict[str, Account]:
     """Account for the given datasets or, if none is given, for the simulated ones."""
     roots = {name: Path(root) for name in table.rows if (root := getattr(options, name)) is not None}
     if not roots:
         store, scale = Store(options.store), SCALES[options.scale]
-        return {name: simulated_account(store, name, scale, strict=options.strict) for name in table.rows}
+        opened = partial(session.dataset, given=False) if session else None
+        return {
+            name: simulated_account(store, name, scale, strict=options.strict, opened=opened) for name in table.rows
+        }
     accounts = {}
     for name, root in roots.items():
         if not options.quiet:
             sys.stderr.write(f"{table.name}: reading {root}\n")
-        accounts[name] = account(open_given(name, root, options))
+        found = session.dataset(name, root, given=True) if session else open_given(name, root, options)
+        accounts[name] = account(found)
     return accounts
 
 

@@ -98,7 +98,7 @@ class Session:
     def _corpus(self, population: Population, root: Path, scale: Scale, given: bool) -> Corpus | StillCorpus:
         key = (root, population, scale.name)
         if key not in self._corpora:
-            dataset = self._dataset(population.dataset, root, given)
+            dataset = self.dataset(population.dataset, root, given=given)
             if population.dataset in STILLS_LABELS:
                 size = scale.simulated[population.dataset]
                 few = given and scale.name != "paper"  # a small scale does not look at three million stills
@@ -111,7 +111,14 @@ class Session:
                 self._corpora[key] = Corpus(dataset, clips, shortest or scale.input.shortest_clip)
         return self._corpora[key]
 
-    def _dataset(self, name: str, root: Path, given: bool) -> Dataset:
+    def dataset(self, name: str, root: Path, *, given: bool) -> Dataset:
+        """Open a dataset, once; `given` is one of the command line, whose other options then count.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be used.
+        """
         if root not in self._datasets:
             strict = self.options.strict
             self._datasets[root] = (
