@@ -134,4 +134,4 @@ def test_the_report_shows_everything(run):
     text = page.read_text()
     assert page.stat().st_size < 3e6
     for name in suite.EXPERIMENTS:
-        assert f'id="{name}"' in text, name
+        assert f'id="simulated-{name}"' in text, name
