@@ -58,6 +58,9 @@ CONNECT_TIMEOUT = "20s"
 
 _DEVICES = "CUDA_VISIBLE_DEVICES"
 
+_STARTS = 3
+"""Times that local processes are started, where one of them is killed before it is up."""
+
 
 @dataclass(frozen=True)
 class SlurmOptions:
@@ -342,15 +345,26 @@ def _start(resources: ExitStack, where: Where) -> Any:
 
     security = {} if where.tls is None else {"security": where.tls.security()}
     shared = {"host": LOOPBACK, "silence_logs": "CRITICAL", **security}
-    workers = {
-        number: {"cls": Nanny, "options": {**shared, **options}}
-        for number, options in enumerate(worker_options(where.jobs, where.gpus))
-    }
-    scheduler = {"cls": Scheduler, "options": scheduler_options(LOOPBACK, where.tls)}
-    with interrupts_postponed():
-        cluster = resources.enter_context(
-            SpecCluster(workers=workers, scheduler=scheduler, silence_logs="CRITICAL", **security)
-        )
+
+    def started() -> Any:
+        workers = {
+            number: {"cls": Nanny, "options": {**shared, **options}}
+            for number, options in enumerate(worker_options(where.jobs, where.gpus))
+        }
+        scheduler = {"cls": Scheduler, "options": scheduler_options(LOOPBACK, where.tls)}
+        return SpecCluster(workers=workers, scheduler=scheduler, silence_logs="CRITICAL", **security)
+
+    for left in reversed(range(_STARTS)):
+        try:
+            with interrupts_postponed():
+                cluster = resources.enter_context(started())
+            break
+        except RuntimeError as error:  # a process was killed before it was up; the cluster has closed itself
+            if not left:
+                raise ValueError(
+                    f"worker processes ended {_STARTS} times before they were up ({error}); look whether memory "
+                    "is short, or pass --jobs 1"
+                ) from error
     return resources.enter_context(Client(cluster))
 
 

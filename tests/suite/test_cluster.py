@@ -201,6 +201,29 @@ def test_an_address_without_a_scheduler_is_named(monkeypatch):
             connect(resources, Where(jobs=1, scheduler=address))
 
 
+@pytest.mark.parametrize("failures", [1, 3])
+def test_processes_that_are_killed_before_they_are_up_are_started_again(monkeypatch, failures):
+    import distributed
+
+    whole, begun = distributed.SpecCluster, []
+
+    def killed_at_first(**options):
+        begun.append(options)
+        if len(begun) <= failures:
+            raise RuntimeError("Nanny failed to start.")
+        return whole(**options)
+
+    monkeypatch.setattr(distributed, "SpecCluster", killed_at_first)
+    with ExitStack() as resources:
+        if failures == 3:
+            with pytest.raises(ValueError, match="3 times before they were up .Nanny failed to start.*--jobs 1"):
+                connect(resources, Where(jobs=1, gpus=0))
+        else:
+            client = connect(resources, Where(jobs=1, gpus=0))
+            assert client.submit(abs, -3).result(timeout=60) == 3
+    assert len(begun) == min(failures + 1, 3)
+
+
 def test_slurm_without_its_commands_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="sbatch"), ExitStack() as resources:
