@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING
 
 from baselines import METHODS
 from repro.data.encoding import KINDS
-from repro.files import write_atomically
 from repro.suite.command import COMPLETE, USAGE
 from repro.suite.curves import curves_plot
+from repro.suite.drawn import write_figure
 from repro.suite.histories import stored_histories
-from repro.suite.render import render
 from repro.suite.store import Store
 
 if TYPE_CHECKING:
@@ -56,9 +55,8 @@ def _run(options: argparse.Namespace) -> int:
         )
     for data, frame in found.frame.groupby("data"):
         print(f"{data} data: {_counts(frame)}")
-        for suffix, content in render(curves_plot, frame).items():
-            file = options.out / "figures" / str(data) / f"{NAME}{suffix}"
-            write_atomically(file, content)
+        written = write_figure(curves_plot, frame, frame, options.out / "figures" / str(data), NAME)
+        for file in written:
             print(f"written: {file}")
     return COMPLETE
 

@@ -92,7 +92,8 @@ def test_pdf_png_and_data_are_written_for_each_kind_of_data(store, tmp_path, cap
     assert "licensed data: 1 network of Our method" in told.out and told.err == ""
     for data in ("simulated", "licensed"):
         folder = tmp_path / "figures" / data
-        assert sorted(path.name for path in folder.iterdir()) == [f"pretext_curves.{x}" for x in ("csv", "pdf", "png")]
+        suffixes = ("csv", "json", "pdf", "png")
+        assert sorted(path.name for path in folder.iterdir()) == [f"pretext_curves.{suffix}" for suffix in suffixes]
         assert (folder / "pretext_curves.pdf").read_bytes().startswith(b"%PDF")
     frame = pd.read_csv(tmp_path / "figures/simulated/pretext_curves.csv")
     assert list(frame.columns) == list(COLUMNS) and len(frame) == 4 * 3 and set(frame["data"]) == {"simulated"}

@@ -76,7 +76,7 @@ def test_files(drawn):
         assert set(frame(drawn, name)["data"]) == {"simulated"}
 
 
-SUFFIXES = ("pdf", "png", "csv")
+SUFFIXES = ("pdf", "png", "csv", "json")
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=NAMES)
@@ -85,6 +85,10 @@ def test_the_same_data_gives_the_same_bytes(figure, drawn, root):
     for suffix in SUFFIXES:
         first, second = (drawn / out / f"figures/simulated/{figure.TABLE.name}.{suffix}" for out in ("out", "again"))
         assert first.read_bytes() == second.read_bytes(), suffix
+    written = {suffix: second.with_suffix(f".{suffix}").stat().st_mtime_ns for suffix in SUFFIXES}
+    assert run(figure, drawn, "--biovid", str(root), "--mode", "only-cache", out="again") == COMPLETE
+    kept = {suffix: second.with_suffix(f".{suffix}").stat().st_mtime_ns for suffix in SUFFIXES}
+    assert kept == written, "what is drawn already is not drawn again"
 
 
 def test_lengths_that_a_video_is_too_short_for_are_told(drawn, root):

@@ -100,7 +100,7 @@ def parse_facs(path: str, content: bytes) -> dict[int, float]:
 
 def parse_points(path: str, content: bytes) -> NDArray[np.float32]:
     """Read rows of x and y, (66, 2)."""
-    rows = [row.split() for row in content.splitlines() if not is_blank(row)]
+    rows = [columns for row in content.splitlines() if (columns := row.split())]
     try:
         points = np.array(rows, dtype=np.float64)
     except ValueError:

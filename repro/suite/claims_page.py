@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from repro.files import write_atomically
 from repro.suite.claims import LOG2, Claims
 from repro.suite.display import METRICS
+from repro.suite.drawn import write_figure
 from repro.suite.figures import claims_plot
-from repro.suite.render import render
 from repro.suite.sheet import Number, Sheet, macro_name, to_latex, to_markdown
 from repro.suite.spec import Scale
 from repro.suite.verdicts import ALPHA, CONTRADICTED, INCOMPLETE, NOT_APPLICABLE, SUPPORTED, Finding, Judged
@@ -102,21 +102,22 @@ def write(
         The files, in the order written.
     """
     sheet = lay_out(claims, judged, scale, data)
-    folder = Path("tables", data)
+    folder = out / "tables" / data
     files = {
         folder / f"{claims.name}.csv": frame.to_csv(index=False, lineterminator="\n").encode(),
         folder / f"{claims.name}.md": markdown(sheet, judged).encode(),
         folder / f"{claims.name}.tex": (macros(claims, judged) + to_latex(sheet)).encode(),
         folder / f"{claims.name}.json": (json.dumps(provenance, indent=1, sort_keys=True) + "\n").encode(),
     }
+    for path, content in files.items():
+        write_atomically(path, content)
+    written = list(files)
     # A ratio of times has no place beside differences of a metric; the figure of their own table has it.
     drawn = frame[frame.difference.notna() & frame.metric.isin(METRICS)].rename(columns={"difference": "value"})
     if len(drawn):
-        pictures = render(claims_plot, drawn.reset_index(drop=True))
-        files |= {Path("figures", data, f"{claims.name}{suffix}"): content for suffix, content in pictures.items()}
-    for path, content in files.items():
-        write_atomically(out / path, content)
-    return [out / path for path in files]
+        drawn = drawn.reset_index(drop=True)
+        return written + write_figure(claims_plot, drawn, drawn, out / "figures" / data, claims.name)
+    return written
 
 
 def _amount(finding: Finding, value: float) -> str:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro.files import write_atomically
 from repro.suite import sheet
 from repro.suite.display import METRICS, format_number
+from repro.suite.drawn import write_figure
 from repro.suite.published import published_reason
-from repro.suite.render import render
 from repro.suite.spec import Column, Row, Scale, Table
 from repro.suite.work import MEASURED
 
@@ -60,10 +59,7 @@ def emit(
 def _plot(table: Table, frame: pd.DataFrame, folder: Path) -> list[Path]:
     if table.plot is None or not (frame.cells_done > 0).any():
         return []
-    files = render(table.plot, frame)
-    for suffix, content in files.items():
-        write_atomically(folder / f"{table.name}{suffix}", content)
-    return [folder / f"{table.name}{suffix}" for suffix in files]
+    return write_figure(table.plot, frame, frame, folder, table.name)
 
 
 def _notes(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str]) -> list[str]:

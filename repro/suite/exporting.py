@@ -165,7 +165,8 @@ def _history_files(entry: Mapping[str, Any], data: str) -> dict[str, bytes]:
     from repro.suite.histories import COLUMNS, history_rows
     from repro.suite.render import render
 
-    drawn = render(curves_plot, pd.DataFrame(history_rows(entry, settings="", data=data), columns=list(COLUMNS)))
+    history = pd.DataFrame(history_rows(entry, settings="", data=data), columns=list(COLUMNS))
+    drawn = render(curves_plot, history, history)
     return {
         "history.csv": _csv([{**dict.fromkeys(_FIRST, ""), **row, "data": data} for row in entry["history"]]),
         "curve.pdf": drawn[".pdf"],

@@ -28,7 +28,7 @@ from repro.suite.spec import Scale, Table
 from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import DamagedEntry, Store
 
-__all__ = ["circumstances", "commit_of", "environment", "provenance", "seeds_of"]
+__all__ = ["circumstances", "commit_of", "environment", "hash_of_code", "provenance", "seeds_of"]
 
 _DISTRIBUTION = "repro-ssd"
 
@@ -132,7 +132,7 @@ def environment() -> dict[str, Any]:
         "suite": __version__,
         "versions": {name: _version(name) for name in _packages()} | {"python": platform.python_version()},
         "commit": commit_of(_ROOT),
-        "code": _hash_of_code(),
+        "code": hash_of_code(),
         "hardware": _hardware(),
     }
 
@@ -160,7 +160,7 @@ def _asked_for(file: Path) -> list[str]:
     return found
 
 
-def _hash_of_code() -> str:
+def hash_of_code() -> str:
     """Hash the names and contents of all Python files of the packages."""
     digest = hashlib.sha256()
     for file in sorted(file for name in _CODE for file in (_ROOT / name).rglob("*.py")):

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from repro.learning.statistics import SubjectValues
-from repro.suite import claims_command, claims_page
+from repro.suite import claims_command, drawn
 from repro.suite.claims import (
     Claim,
     Claims,
@@ -32,7 +32,7 @@ from repro.suite.command import COMPLETE, INCOMPLETE, USAGE, Computed, add_optio
 from repro.suite.decisions import DECISIONS
 from repro.suite.display import METRICS
 from repro.suite.plan import Cell, Plan
-from repro.suite.render import render
+from repro.suite.render import SUFFIXES, render
 from repro.suite.report.parsing import parse_table, read_rows
 from repro.suite.scales import SCALES
 from repro.suite.spec import Column, Row, Table
@@ -128,7 +128,7 @@ def asked(monkeypatch):
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
     """Figures take seconds; one test is about them."""
-    monkeypatch.setattr(claims_page, "render", lambda plot, frame: {".csv": frame.to_csv().encode()})
+    monkeypatch.setattr(drawn, "render", lambda plot, shown, frame: dict.fromkeys(SUFFIXES, frame.to_csv().encode()))
 
 
 def run(claims, store, out, *more):
@@ -211,7 +211,7 @@ def test_nothing_but_what_is_compared_is_asked_for(store, tmp_path, asked):
 
 
 def test_equal_stores_give_equal_files(store, tmp_path, asked, monkeypatch):
-    monkeypatch.setattr(claims_page, "render", render)
+    monkeypatch.setattr(drawn, "render", render)
     for out in ("first", "second"):
         run(PAGE, store, tmp_path / out)
     for kind, suffixes in (("tables", ("csv", "md", "tex")), ("figures", ("pdf", "png", "csv"))):

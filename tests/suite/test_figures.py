@@ -161,7 +161,8 @@ def test_nothing_is_cut_off_or_lies_on_other_text(name):
 
 
 def test_equal_frames_give_equal_files():
-    assert render(sweep_plot, EXAMPLES["sweep_plot"]) == render(sweep_plot, EXAMPLES["sweep_plot"].copy())
+    frame = EXAMPLES["sweep_plot"]
+    assert render(sweep_plot, frame, frame) == render(sweep_plot, frame.copy(), frame)
 
 
 def test_shares_lie_where_they_are_beside_the_papers():

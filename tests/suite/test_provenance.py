@@ -79,16 +79,16 @@ def test_an_installed_package_tells_its_version_and_the_commit_that_pip_noted(tm
 
 def test_the_hash_of_the_code_changes_with_any_file_of_it(checkout, monkeypatch):
     monkeypatch.setattr(provenance, "_ROOT", checkout)
-    hashes = [provenance._hash_of_code()]
+    hashes = [provenance.hash_of_code()]
     (checkout / "README.md").write_text("not code\n")
-    assert provenance._hash_of_code() == hashes[0]
+    assert provenance.hash_of_code() == hashes[0]
     for change in (
         lambda: (checkout / "baselines/b.py").write_text("2\n"),
         lambda: (checkout / "repro/c.py").write_text(""),
         lambda: (checkout / "repro/c.py").rename(checkout / "repro/d.py"),
     ):
         change()
-        hashes.append(provenance._hash_of_code())
+        hashes.append(provenance.hash_of_code())
     assert len(set(hashes)) == 4
 
 

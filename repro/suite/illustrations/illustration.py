@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro.files import check_writable, write_atomically
+from repro.files import check_writable
 from repro.suite.command import COMPLETE, INCOMPLETE, USAGE, add_options, interrupted, parsed, report_failures
 from repro.suite.corpus import Corpus
+from repro.suite.drawn import write_figure
 from repro.suite.engine import Failure, Task
 from repro.suite.progress import Progress
-from repro.suite.render import render
 from repro.suite.scales import SCALES
 from repro.suite.session import Session
 from repro.suite.spec import Population, Scale
@@ -50,12 +50,15 @@ class Drawing:
     Parameters
     ----------
     plot : callable
-        Returns the figure; called with the journal's style in force.
+        From `shown` to the figure; called with the journal's style in force.
+    shown : object
+        All that the plot depends on; see `repro.suite.drawn.digest_of`.
     frame : DataFrame
         The numbers behind it; its column ``data`` tells simulated data from licensed.
     """
 
-    plot: Callable[[], Figure]
+    plot: Callable[[Any], Figure]
+    shown: Any
     frame: pd.DataFrame
 
 
@@ -199,17 +202,11 @@ def _run(figure: Illustration, options: argparse.Namespace, session: Session, pr
         return COMPLETE
     drawing = figure.draw(found)
     data = "simulated" if (drawing.frame["data"] == "simulated").any() else "licensed"
-    written = _write(drawing, options.out / "figures" / data, figure.name)
+    folder = options.out / "figures" / data
+    written = write_figure(drawing.plot, drawing.shown, drawing.frame, folder, figure.name)
     sys.stdout.write(f"{figure.title} ({data} data)\n")
     _say("written: " + ", ".join(str(path) for path in written))
     return COMPLETE
-
-
-def _write(drawing: Drawing, folder: Path, name: str) -> list[Path]:
-    files = render(lambda frame: drawing.plot(), drawing.frame)
-    for suffix, content in files.items():
-        write_atomically(folder / f"{name}{suffix}", content)
-    return [folder / f"{name}{suffix}" for suffix in files]
 
 
 def _say(text: str) -> None:

@@ -62,7 +62,7 @@ def draw_lengths(found: tuple[list[Example], InputSpec]) -> Drawing:
     """Distil each video with each length."""
     videos, spec = found
     rows = [(video, distilled(video.faces, spec)) for video in videos]
-    return Drawing(lambda: lengths_plot(rows), lengths_frame(rows))
+    return Drawing(lengths_plot, rows, lengths_frame(rows))
 
 
 def distilled(faces: Tensor, spec: InputSpec, lengths: Sequence[int] = LENGTHS) -> list[Distilled]:

@@ -77,7 +77,7 @@ def gather_outline(steps: Steps) -> tuple[Example, InputSpec]:
 def draw_outline(found: tuple[Example, InputSpec]) -> Drawing:
     """Compute every step and lay it out."""
     steps = outline(*found)
-    return Drawing(lambda: outline_plot(steps), outline_frame(steps))
+    return Drawing(outline_plot, steps, outline_frame(steps))
 
 
 def outline(example: Example, spec: InputSpec) -> Outline:

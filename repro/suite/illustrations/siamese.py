@@ -165,7 +165,7 @@ def draw_batch(found: _Found) -> Drawing:
         "simulated" if dataset.simulated else "licensed",
         DATASET_LABELS[dataset.name],
     )
-    return Drawing(lambda: batch_plot(batch), batch_frame(batch))
+    return Drawing(batch_plot, batch, batch_frame(batch))
 
 
 @torch.no_grad()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from repro.suite.engine import available_cores
 from repro.suite.report.images import Picture, picture
 from repro.suite.report.parsing import EmittedTable, UnreadableTable, parse_table, read_rows
 
@@ -116,10 +118,12 @@ def _read_part(out: Path, data: str, experiments: Mapping[str, str]) -> Part | N
         return None
     expected = {
         "tables": {f"{name}{suffix}" for name in experiments for suffix in _TABLE_FILES},
-        "figures": {f"{name}{suffix}" for name in experiments for suffix in _FIGURE_FILES},
+        "figures": {f"{name}{suffix}" for name in experiments for suffix in (*_FIGURE_FILES, ".json")},
     }
     others = [f"{kind}/{data}/{name}" for kind, names in found.items() for name in names if name not in expected[kind]]
-    emissions = {name: _read(name, data, folders, found) for name in experiments}
+    with ThreadPoolExecutor(available_cores()) as pool:  # pictures take half a second each, outside of Python
+        read = pool.map(lambda name: _read(name, data, folders, found), experiments)
+        emissions = dict(zip(experiments, read, strict=True))
     titles = {
         name: emission.table.title if emission and emission.table else experiments[name]
         for name, emission in emissions.items()
