@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.features.three_planes import PLANES, block_histograms, grey_block
-from repro.compiling import compiled
 from repro.data.face_sequence import FaceSequence
 from repro.data.features import ClipFeature
 
@@ -29,10 +28,6 @@ order of their numbers, and one for all others."""
 
 _AXES = {"XY": (2, 1), "XT": (2, 0), "YT": (1, 0)}
 """Axes of the block (time, row, column) along which the cosine and the sine of a neighbour's angle are counted."""
-
-_TIE = 1e-9
-"""Grey levels that rounding can make of no difference. Next to no difference that is one is so small: it is a + b
-sqrt(2), where a and b are halves of whole numbers up to some thousand."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +98,14 @@ def lbp_top(block: NDArray[np.uint8], radius: int = 1, time_radius: int = 3) -> 
     -------
     ndarray, (3, P, H, W) uint8
     """
+    from baselines.features.lbp_top_kernels import patterns  # here, as Numba takes long to import
+
     room = (time_radius, radius, radius)
     padded = np.pad(block, [(side, side) for side in room], mode="edge").astype(np.float64)
     codes = np.zeros((len(PLANES), *block.shape), dtype=np.uint8)
     for plane, found in zip(PLANES, codes, strict=True):
         offsets, weights = _corners(plane, room, padded.shape)
-        _patterns(padded.ravel(), padded.shape, room, offsets, weights, found)
+        patterns(padded.ravel(), padded.shape, room, offsets, weights, found)
     return _uniform()[codes]
 
 
@@ -138,32 +135,3 @@ def _uniform() -> NDArray[np.uint8]:
     bits = patterns[:, None] >> np.arange(NEIGHBOURS) & 1
     is_uniform = (bits != np.roll(bits, 1, axis=1)).sum(axis=1) <= 2
     return np.where(is_uniform, np.cumsum(is_uniform) - 1, CODES - 1).astype(np.uint8)
-
-
-@compiled()
-def _patterns(
-    flat: NDArray[np.float64],
-    shape: tuple[int, int, int],
-    room: tuple[int, int, int],
-    offsets: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    codes: NDArray[np.uint8],
-) -> None:
-    """Set the bits of each pixel's pattern, row by row; differences are interpolated, so that equal levels give 0."""
-    times, rows, columns = codes.shape
-    for t in range(times):
-        for y in range(rows):
-            start = ((t + room[0]) * shape[1] + y + room[1]) * shape[2] + room[2]
-            centre, own = flat[start : start + columns], codes[t, y]
-            for n in range(len(offsets)):
-                bit = np.uint8(1 << n)
-                w0, w1, w2, w3 = weights[n]
-                a = flat[start + offsets[n, 0] : start + offsets[n, 0] + columns]
-                b = flat[start + offsets[n, 1] : start + offsets[n, 1] + columns]
-                c = flat[start + offsets[n, 2] : start + offsets[n, 2] + columns]
-                d = flat[start + offsets[n, 3] : start + offsets[n, 3] + columns]
-                for x in range(columns):
-                    level = centre[x]
-                    above = w0 * (a[x] - level) + w1 * (b[x] - level) + w2 * (c[x] - level) + w3 * (d[x] - level)
-                    if above >= -_TIE:
-                        own[x] |= bit

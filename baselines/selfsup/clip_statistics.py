@@ -36,8 +36,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.selfsup import statistics_kernels as kernels
-
 __all__ = ["APPEARANCE", "MOTION", "NAMES", "STEP", "clip_statistics", "mirrored", "patterns"]
 
 STEP = 8
@@ -93,10 +91,12 @@ def clip_statistics(
     ValueError
         If shapes do not fit, the flow is not finite, or a clip is too short or not within the video.
     """
+    from baselines.selfsup.statistics_kernels import strengths as measure  # here, as Numba takes long to import
+
     apart = _check(frames, fields, clips)
     counts, octants = _histograms(frames)
     strengths = np.empty((len(fields), 2))
-    kernels.strengths(fields, strengths)
+    measure(fields, strengths)
     rows = [
         [
             *_motion(fields[start : stop - apart], strengths[start : stop - apart]),
@@ -233,9 +233,11 @@ def _orientations(gradient: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _histograms(frames: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Count each frame's values, (T, 28, 3, 256), and octants, (T, 28, 8), in all blocks."""
+    from baselines.selfsup.statistics_kernels import count
+
     values = np.zeros((len(frames), _ALL_BLOCKS, 3, _VALUES), np.int32)
     octants = np.zeros((len(frames), _ALL_BLOCKS, _OCTANTS), np.int32)
-    kernels.count(frames.reshape(len(frames), 3, -1), _numbered(frames.shape[-1]), values, octants)
+    count(frames.reshape(len(frames), 3, -1), _numbered(frames.shape[-1]), values, octants)
     return values, octants
 
 

@@ -78,11 +78,15 @@ class FramePairs(Material):
         length = {record.video: record.n_frames for record in dataset.records}
         paired, lonely = [], []
         for source in sources:
-            rooms = [max(_room(clip, length[source.video], spec)) for clip in source.clips]
+            n_frames = length[source.video]
+            if self._fits(source.clips, n_frames, spec):
+                paired.append(source)
+                continue
+            rooms = [max(_room(clip, n_frames, spec)) for clip in source.clips]
             clips = tuple(clip for clip, room in zip(source.clips, rooms, strict=True) if room >= self.nearest)
             lonely += [clip.id for clip, room in zip(source.clips, rooms, strict=True) if room < self.nearest]
             if clips:
-                paired.append(source if len(clips) == len(source.clips) else replace(source, clips=clips))
+                paired.append(replace(source, clips=clips))
         if not paired:
             raise ValueError(
                 f"no clip of {clip_length} frames of {dataset.name} has room to be shifted by {self.nearest} frames in "
@@ -95,6 +99,11 @@ class FramePairs(Material):
                 stacklevel=2,
             )
         return paired
+
+    def _fits(self, clips: Sequence[Clip], n_frames: int, spec: InputSpec) -> bool:
+        """Whether a video is so long that its clips, of one length, have partners wherever they lie."""
+        shown = len(clips[0]) if spec.is_distilled else 1
+        return (n_frames - shown + 1) // 2 >= self.nearest  # forwards and backwards, of which one is at least half
 
     def extra(self, faces: Tensor, clips: Sequence[Clip], spec: InputSpec) -> Extra:
         """Encode the partners and estimate the flow that leads to them.

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from repro.data.clips import Clip, Source
+from repro.data.clips import Clip, EvenClips, Source
 from repro.data.files import few
 from repro.data.flow import FlowMethod, flow
 from repro.data.material import Extra, Material
-from repro.data.schema import UNLABELLED, Dataset
+from repro.data.schema import Dataset
 
 if TYPE_CHECKING:
     from repro.data.encoding import InputSpec
@@ -110,9 +110,8 @@ class SubClips(Material):
 
 
 @lru_cache(maxsize=2**14)
-def _sub_clips(subject: str, video: str, n_frames: int, step: int) -> tuple[Clip, ...]:
-    starts = range(0, n_frames - APART * step + 1, step)
-    return tuple(Clip(subject, video, start, start + APART * step, UNLABELLED) for start in starts)
+def _sub_clips(subject: str, video: str, n_frames: int, step: int) -> EvenClips:
+    return EvenClips(subject, video, range(0, n_frames - APART * step + 1, step), APART * step)
 
 
 def _motion(frames: Tensor, method: FlowMethod) -> NDArray[np.float64]:

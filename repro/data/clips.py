@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,52 @@ class Clip:
         return self.stop - self.start
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EvenClips(Sequence[Clip]):
+    """Clips of one length without labels, made when they are looked at: a large grid's millions are mostly counted.
+
+    Equal to a tuple of the same clips.
+
+    Attributes
+    ----------
+    subject, video : str
+    starts : range
+        First frame of each.
+    length : int
+        Frames of each.
+    """
+
+    subject: str
+    video: str
+    starts: range
+    length: int
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, index: int) -> Clip: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> EvenClips: ...
+
+    def __getitem__(self, index: int | slice) -> Clip | EvenClips:
+        """Return a clip, or some of the clips."""
+        if isinstance(index, slice):
+            return EvenClips(self.subject, self.video, self.starts[index], self.length)
+        start = self.starts[index]
+        return Clip(self.subject, self.video, start, start + self.length, UNLABELLED)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the clips are the same."""
+        return tuple(self) == tuple(other) if isinstance(other, EvenClips | tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        """Return the hash of the tuple that it is equal to."""
+        return hash(tuple(self))
+
+
 @dataclass(frozen=True)
 class Source:
     """A stretch of one video with the clips that were cut from it: what the pretext task tells apart (D13).
@@ -56,19 +103,25 @@ class Source:
         As in `VideoRecord`.
     index : int
         Number of the stretch in its video.
-    clips : tuple of Clip
-        Overlapping clips, in the order of time.
+    clips : sequence of Clip
+        Overlapping clips, in the order of time; a tuple or `EvenClips`.
     """
 
     subject: str
     video: str
     index: int
-    clips: tuple[Clip, ...]
+    clips: tuple[Clip, ...] | EvenClips
 
     @property
     def id(self) -> str:
         """Name of the source, unique in its dataset."""
         return f"{self.video}#{self.index}"
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of all clips, those of overlaps more than once."""
+        clips = self.clips
+        return len(clips) * clips.length if isinstance(clips, EvenClips) else sum(map(len, clips))
 
 
 def cut(
@@ -188,8 +241,7 @@ def _stretches(subject: str, video: str, count: int, span: int, step: int, lengt
     sources = []
     for index in range(count):
         starts = range(index * span, (index + 1) * span - length + 1, step)
-        clips = tuple(Clip(subject, video, start, start + length, UNLABELLED) for start in starts)
-        sources.append(Source(subject, video, index, clips))
+        sources.append(Source(subject, video, index, EvenClips(subject, video, starts, length)))
     return tuple(sources)
 
 

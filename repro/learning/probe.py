@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax
 from torch import Tensor, nn
 
 from repro.learning.augmentation import to_network
@@ -91,10 +90,14 @@ class LinearProbe:
 
     def predict_proba(self, inputs: Array) -> Array:
         """Return level probabilities, shape (n, n_levels)."""
+        from scipy.special import softmax  # here, as SciPy takes long to import
+
         found: Array = softmax(_logits(self.weights_, (inputs - self.mean_) / self.scale_), axis=1)
         return found
 
     def _choose(self, standard: Array, levels: NDArray[np.int64], groups: NDArray[np.str_]) -> float:
+        from scipy.special import log_softmax
+
         n_folds = min(_INNER_FOLDS, len(np.unique(groups)))
         if n_folds < 2 or len(self.penalties) == 1:
             return max(self.penalties)
@@ -121,6 +124,9 @@ def _solve(standard: Array, levels: NDArray[np.int64], n_levels: int, penalty: f
     Intercepts of levels that do not occur would go to minus infinity; a trace of the penalty on them, which otherwise
     changes nothing visible, keeps them finite.
     """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
     truth = np.eye(n_levels)[levels]
     shape = (standard.shape[1] + 1, n_levels)
     weight = np.full((shape[0], 1), penalty)
@@ -132,8 +138,6 @@ def _solve(standard: Array, levels: NDArray[np.int64], n_levels: int, penalty: f
         off = (np.exp(logs) - truth) / len(levels)
         gradient = np.vstack([standard.T @ off, off.sum(0)]) + weight * weights
         return float(-(truth * logs).sum() / len(levels) + 0.5 * (weight * weights**2).sum()), gradient.ravel()
-
-    from scipy.optimize import minimize
 
     found = minimize(
         loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxfun": 1000}

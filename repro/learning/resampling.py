@@ -32,7 +32,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtrit
 
 from repro.learning.metrics import Contrast
 from repro.learning.seeds import seed_from
@@ -89,6 +88,8 @@ def bootstrap_interval(
     ValueError
         For a confidence or a number of resamples out of range.
     """
+    from scipy.special import ndtri, stdtrit  # here, as SciPy takes long to import
+
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     if n_resamples < 1:
@@ -115,6 +116,8 @@ def bootstrap_interval(
 
 def _bca(bias: float, acceleration: float, tail: float) -> float:
     """Return the quantile of the resamples that stands for the normal deviate ``tail``."""
+    from scipy.special import ndtr
+
     shifted = bias + tail
     # Past its pole the correction turns back on itself; there the end of the distribution is meant.
     if acceleration * shifted >= 1:

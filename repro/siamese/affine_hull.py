@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 
 from repro.siamese.coordinates import as_batch, blocks
-from repro.siamese.kernels import in_threads, meet
 from repro.siamese.program import Settings, solve
 
 __all__ = ["AffineHullDissimilarity", "Dissimilarity", "dissimilarity"]
@@ -105,6 +104,8 @@ def _meet(h_i: Tensor, h_j: Tensor, left_i: Tensor, left_j: Tensor, fidelity: fl
     """Combine samples (..., n, D) by weights (..., 2, n) in float64; right sides are rounded to the samples' type."""
     batch = left_i.shape[:-2]
     if h_i.device.type == "cpu" and h_i.shape[:-2] == h_j.shape[:-2]:
+        from repro.siamese.kernels import in_threads, meet  # here, as Numba takes long to import
+
         squares = left_i.new_empty(*batch, 3)
         points, right_i, right_j = (h_i.new_empty(*batch, 2, h_i.shape[-1]) for _ in range(3))
         parts = [as_batch(part) for part in (left_i, left_j, h_i, h_j, squares.unsqueeze(-2), points, right_i, right_j)]

@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from repro.siamese.kernels import grams, in_threads
-
 __all__ = ["Hull", "affine_weights", "as_batch", "blocks", "hulls", "per_pair", "turning"]
 
 _EPS = torch.finfo(torch.float64).eps
@@ -93,6 +91,8 @@ def _products(h_i: Tensor, h_j: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Inner products in float64 within h_i (..., n_i, D), within h_j and between them, the latter for each pair."""
     lead, n_i, n_j = h_i.shape[:-2], h_i.shape[-2], h_j.shape[-2]
     if h_i.device.type == "cpu" and lead == h_j.shape[:-2]:
+        from repro.siamese.kernels import grams, in_threads  # here, as Numba takes long to import
+
         products = torch.empty(lead.numel(), n_i + n_j, n_i + n_j, dtype=torch.float64)
         in_threads(grams, torch.get_num_threads(), *(as_batch(part) for part in (products, h_i, h_j)))
         products = products.reshape(*lead, n_i + n_j, n_i + n_j)

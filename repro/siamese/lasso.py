@@ -7,8 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from repro.siamese.kernels import descend
-
 __all__ = ["ITERATIONS", "Lasso", "minimise"]
 
 # Stops of the interior point, in mean primal * slack and units of the largest weight: where the active set is
@@ -100,6 +98,8 @@ def _scale(problem: Lasso) -> Lasso:
 
 def _descend(problem: Lasso) -> tuple[Tensor, Tensor]:
     """Solutions (B, N) by coordinate descent on a CPU, and which of them (B,) are exact."""
+    from repro.siamese.kernels import descend  # here, as Numba takes long to import
+
     z = torch.empty_like(problem.linear)
     solved = torch.empty(len(z), dtype=torch.bool)
     parts = [part.detach().contiguous().numpy() for part in problem]

@@ -91,7 +91,7 @@ class Corpus:
         self.remarks: list[str] = []
         self._cut: dict[str, tuple[list[Source], list[str]]] = {}
         self._folds: dict[tuple[str, int], list[Split]] = {}
-        self._train_subjects: dict[bytes, list[str]] = {}
+        self._train_subjects: dict[int, tuple[Split, list[str]]] = {}
         self._in_turn: dict[int, VideosInTurn] = {}
         self._shares: dict[tuple[float, tuple[str, ...], int], list[str]] = {}
         self._videos_of: dict[tuple[str, ...], list[str]] = {}
@@ -165,10 +165,9 @@ class Corpus:
 
     def train_subjects(self, split: Split) -> list[str]:
         """Subjects that a fold trains on, sorted; the same list each time."""
-        key = split.train.tobytes()
-        if key not in self._train_subjects:
-            self._train_subjects[key] = np.unique(self.subjects[split.train]).tolist()
-        return self._train_subjects[key]
+        if id(split) not in self._train_subjects:
+            self._train_subjects[id(split)] = split, np.unique(self.subjects[split.train]).tolist()
+        return self._train_subjects[id(split)][1]
 
     def _divide(self, protocol: str, n_folds: int) -> list[Split]:
         if protocol == "leave_one_subject_out":

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from typing import Any
 
-from repro.data.clips import Clip
 from repro.data.encoding import InputSpec
 from repro.data.features import Extractor
 from repro.data.material import Material
@@ -22,6 +21,7 @@ from repro.learning.finetune import FineTuning
 from repro.learning.pretext import BackboneSpec, PretextTask
 from repro.learning.schedule import Schedule
 from repro.suite import tasks
+from repro.suite.encoding import frames_of
 from repro.suite.engine import Task
 from repro.suite.store import hash_of
 from repro.suite.units import Encoding, Example, Features, FineTune, Fit, Infer, Measure, Pretrain, Read, Work
@@ -116,14 +116,13 @@ class Ledger:
 
     def _encoding(self, task: Task) -> tuple[Work, int]:
         example = self._encoded[task.id].example
-        work = task.arguments["work"]
-        frames = self._frames_of(work, (clip for _, items in work for clip, _ in items))
+        frames = self._frames_of(task.arguments["work"], frames_of)
         return Encoding(*_named_encoding(example.dataset, example.spec, example.material), example), frames
 
-    def _frames_of(self, work: Sequence[Any], clips: Iterable[Clip]) -> int:
+    def _frames_of(self, work: Sequence[Any], count: Callable[[Sequence[Any]], int]) -> int:
         """Count the frames of a list's clips; once for the same list, which many tasks share."""
         if id(work) not in self._frames:
-            self._frames[id(work)] = work, sum(clip.stop - clip.start for clip in clips)
+            self._frames[id(work)] = work, count(work)
         return self._frames[id(work)][1]
 
     def _features(self, task: Task) -> Iterator[tuple[Work, int]]:
@@ -140,7 +139,7 @@ class Ledger:
             "extractors": sorted(_key_of_extractor(extractor) for extractor in new.values()),
         }
         label = f"{', '.join(sorted({extractor.name for extractor in new.values()}))} of {dataset}, {_shown(spec)}"
-        frames = self._frames_of(work, (clip for _, items in work for clip in items))
+        frames = self._frames_of(work, lambda work: sum(len(clip) for _, items in work for clip in items))
         record, clips = work[0]
         example = Example(dataset, record, [(clip, "") for clip in clips], spec, Material())
         yield Features(hash_of({"features": described}), label, example, tuple(new.values())), frames

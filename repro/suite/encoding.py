@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from repro.data.clips import Clip, Source
@@ -22,7 +22,7 @@ from repro.suite.store import Store, hashes_of
 if TYPE_CHECKING:
     from repro.suite.still_corpus import StillCorpus
 
-__all__ = ["encoding_tasks", "faces_found", "labelled_of_subjects"]
+__all__ = ["encoding_tasks", "faces_found", "frames_of", "labelled_of_subjects"]
 
 _Cut = TypeVar("_Cut", Clip, Source)
 
@@ -103,7 +103,37 @@ def _encoding_tasks(
     return made
 
 
-_Work = list[tuple[VideoRecord, list[tuple[Clip, str]]]]
+class _Sourced(Sequence[tuple[Clip, str]]):
+    """The clips of a video's sources, each with the name of its source; made when they are looked at."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+
+    def __len__(self) -> int:
+        return sum(len(source.clips) for source in self._sources)
+
+    def __iter__(self) -> Iterator[tuple[Clip, str]]:
+        for source in self._sources:
+            name = source.id
+            for clip in source.clips:
+                yield clip, name
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Clip, str]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[Clip, str]]: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[Clip, str] | list[tuple[Clip, str]]:
+        return list(self)[index]
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of all clips."""
+        return sum(source.n_frames for source in self._sources)
+
+
+_Work = list[tuple[VideoRecord, Sequence[tuple[Clip, str]]]]
 """Videos with their clips, each with the name of its source, "" where there is none."""
 
 _Divided = dict[str, tuple[_Work, int]]
@@ -115,38 +145,37 @@ _DIVIDED: WeakKeyDictionary[Corpus | StillCorpus, dict[int, tuple[list[Any], _Di
 
 def labelled_of_subjects(corpus: Corpus) -> _Divided:
     """Return each subject's videos with their labelled clips, and how many frames these have; not to be modified."""
-    return _divided(corpus, corpus.labelled, lambda clip: [(clip, "")])
+    return _divided(corpus, corpus.labelled, lambda clips: [(clip, "") for clip in clips])
 
 
 def _unlabelled_of_subjects(corpus: Corpus | StillCorpus, material: Material, spec: InputSpec) -> _Divided:
-    def clips_of(source: Source) -> list[tuple[Clip, str]]:
-        name = source.id
-        return [(clip, name) for clip in source.clips]
-
-    return _divided(corpus, corpus.sources(material, spec), clips_of)
+    return _divided(corpus, corpus.sources(material, spec), _Sourced)
 
 
 def _divided(
-    corpus: Corpus | StillCorpus, cut: list[_Cut], clips_of: Callable[[_Cut], list[tuple[Clip, str]]]
+    corpus: Corpus | StillCorpus, cut: list[_Cut], clips_of: Callable[[list[_Cut]], Sequence[tuple[Clip, str]]]
 ) -> _Divided:
     """Divide clips by subject and video, once for all that they are shown as; the same objects each time."""
     known = _DIVIDED.setdefault(corpus, {})
     if id(cut) not in known:
-        by_subject: dict[str, dict[str, list[tuple[Clip, str]]]] = {}
+        by_subject: dict[str, dict[str, list[_Cut]]] = {}
         for one in cut:
-            by_subject.setdefault(one.subject, {}).setdefault(one.video, []).extend(clips_of(one))
+            by_subject.setdefault(one.subject, {}).setdefault(one.video, []).append(one)
         records = {record.video: record for record in corpus.dataset.records}
-        known[id(cut)] = (
-            cut,
-            {
-                subject: (
-                    [(records[video], clips) for video, clips in by_video.items()],
-                    sum(clip.stop - clip.start for clips in by_video.values() for clip, _ in clips),
-                )
-                for subject, by_video in by_subject.items()
-            },
-        )
+        divided: _Divided = {}
+        for subject, by_video in by_subject.items():
+            work = [(records[video], clips_of(own)) for video, own in by_video.items()]
+            divided[subject] = work, frames_of(work)
+        known[id(cut)] = cut, divided
     return known[id(cut)][1]
+
+
+def frames_of(work: Iterable[tuple[VideoRecord, Sequence[tuple[Clip, str]]]]) -> int:
+    """Count the frames of the clips that a task encodes, those of overlaps more than once."""
+    return sum(
+        items.n_frames if isinstance(items, _Sourced) else sum(clip.stop - clip.start for clip, _ in items)
+        for _, items in work
+    )
 
 
 def faces_found(made: Iterable[Task], corpus: Corpus | StillCorpus, store: Store) -> dict[str, int]:

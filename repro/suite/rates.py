@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from repro.data.feature_files import write_features
 from repro.data.inputs import read_inputs
@@ -28,6 +28,9 @@ from repro.suite.engine import available_cores, limit_threads
 from repro.suite.provenance import environment
 from repro.suite.samples import Samples
 from repro.suite.units import Encoding, Features, FineTune, Infer, Pretrain, Read, Work
+
+if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
 
 __all__ = ["Rate", "Stopwatch", "device_label", "rates_file", "read_rates", "write_rates"]
 
@@ -158,7 +161,7 @@ class Stopwatch:
 
         ticks = _Ticks()
         train(_UPDATES, ticks)
-        with FlopCounterMode(display=False) as counter:
+        with _flop_counter() as counter:
             counted = _Flops(counter)
             train(2, counted)
         seconds = statistics.median(ticks.steps[1:])
@@ -177,7 +180,7 @@ class Stopwatch:
             begin = self._now()
             network(images)
             taken.append(self._now() - begin)
-        with FlopCounterMode(display=False) as counter:
+        with _flop_counter() as counter:
             network(images[:1])
         told = f"median of {_UPDATES - 1} batches of {batch}"
         return Rate(work.label, work.unit, statistics.median(taken[1:]) / batch, told, counter.get_total_flops())
@@ -197,7 +200,7 @@ class Stopwatch:
 
         ticks = _Ticks()
         train(ticks)
-        with FlopCounterMode(display=False) as counter:
+        with _flop_counter() as counter:
             counted = _Flops(counter)
             train(counted)
         told = f"mean of {epochs} updates of {batch}"
@@ -233,6 +236,12 @@ class Stopwatch:
         if self.device != "cpu":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def _flop_counter() -> FlopCounterMode:
+    from torch.utils.flop_counter import FlopCounterMode  # here, as it brings Triton along, which takes long to import
+
+    return FlopCounterMode(display=False)
 
 
 class _Ticks:

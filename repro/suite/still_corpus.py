@@ -65,7 +65,7 @@ class StillCorpus:
             self.unlabelled_description["most_identities"] = most_identities
             self.remarks.append(f"{dataset.name}: {len(self._records)} of {available} identities are used")
         have = sum(record.n_frames for record in self._records)
-        used = sum(len(_spread(record.n_frames, most_stills)) for record in self._records)
+        used = sum(_count(record.n_frames, most_stills) for record in self._records)
         if used < have:
             self.unlabelled_description["most_stills"] = most_stills
             self.remarks.append(
@@ -104,7 +104,11 @@ class StillCorpus:
         ]
 
 
+def _count(available: int, most: int | None) -> int:
+    return available if most is None else min(available, most)
+
+
 def _spread(available: int, most: int | None) -> list[int]:
     """Return at most so many indices, evenly spread."""
-    count = available if most is None else min(available, most)
+    count = _count(available, most)
     return [k * available // count for k in range(count)]
