@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from repro.data.clips import Clip, cut, cut_sources
+from repro.data.clips import Clip, EvenClips, Source, cut, cut_sources
 from repro.data.schema import UNLABELLED, Dataset, VideoRecord
 
 
@@ -129,3 +130,21 @@ def test_a_video_too_short_for_a_source_is_told():
 def test_bad_options_of_sources(options):
     with pytest.raises(ValueError, match="must be at least 1 and clips_per_source at least 2"):
         cut_sources(dataset(100), **options)
+
+
+def test_even_clips_are_the_tuple_that_they_stand_for() -> None:
+    clips = EvenClips("s", "s/v", range(10, 40, 10), 25)
+    made = tuple(Clip("s", "s/v", start, start + 25, UNLABELLED) for start in (10, 20, 30))
+    assert (
+        clips == made
+        and made == clips
+        and hash(clips) == hash(made)
+        and clips == EvenClips("s", "s/v", range(10, 31, 10), 25)
+    )
+    assert len(clips) == 3 and clips[-1] == made[-1] and clips[1:] == made[1:] and tuple(reversed(clips)) == made[::-1]
+    assert clips != made[:2] and clips != EvenClips("s", "s/v", range(10, 40, 10), 24) and clips != list(made)
+    assert pickle.loads(pickle.dumps(clips)) == made
+    with pytest.raises(IndexError):
+        clips[3]
+    for source in (Source("s", "s/v", 0, clips), Source("s", "s/v", 0, made)):
+        assert source.n_frames == 75 and source == Source("s", "s/v", 0, made)

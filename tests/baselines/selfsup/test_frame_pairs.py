@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from baselines.selfsup.frame_pairs import FramePairs, consistent, pair_flow
-from repro.data.clips import Clip
+from repro.data.clips import Clip, cut_sources
 from repro.data.encoding import KINDS, InputSpec, encode
 from repro.data.schema import Dataset, VideoRecord
 
@@ -132,6 +132,23 @@ def test_clips_without_room_are_left_out():
     assert {source.video for source in sources} == {"s/v0"}
     with pytest.raises(ValueError, match="room to be shifted by 2 frames"), pytest.warns(UserWarning):
         PAIRS.cut(dataset(LENGTH, LENGTH + 1), spec, **cut)
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be shifted", "ignore:.*have fewer than")
+@pytest.mark.parametrize("kind", ["RGB", "SSD(RGB)"])
+def test_no_clip_is_left_out_or_kept_because_of_its_videos_length_alone(kind):
+    spec, cut = dataclasses.replace(SPEC, kind=kind), {"clip_length": LENGTH, "stride": 2, "clips_per_source": 3}
+    pairs = FramePairs(5, 6, "dis")
+    for n in range(22, 40):
+        kept = [clip for source in pairs.cut(dataset(n, 60), spec, **cut) for clip in source.clips]
+        expected = []
+        for clip in (clip for source in cut_sources(dataset(n, 60), **cut) for clip in source.clips):
+            length = n if clip.video == "s/v0" else 60
+            middle = clip.start + LENGTH // 2
+            first, last = (clip.start, clip.stop - 1) if kind == "SSD(RGB)" else (middle, middle)
+            if first >= 5 or length - 1 - last >= 5:
+                expected.append(clip)
+        assert kept == expected
 
 
 def test_a_clip_whose_partner_was_lost_counts_nowhere():
