@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn
 from torch import Tensor
 
 from baselines.features.grid import cells, grey_levels
@@ -52,6 +51,8 @@ class DCT(PictureFeature):
         ValueError
             If the face has fewer pixels along a side than the grid has cells, or no coefficient is asked for.
         """
+        from scipy.fft import dctn  # here, as SciPy takes long to import
+
         parts = cells(picture.shape[-1], self.grid)
         order = zigzag(self.coefficients)
         side = order.max() + 1

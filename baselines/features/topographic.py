@@ -18,7 +18,6 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from baselines.features.grid import luma
@@ -111,6 +110,7 @@ def surface(picture: NDArray[np.floating], sigma: float) -> Surface:
     sigma : float
         Standard deviation of the Gaussian in pixels.
     """
+    from scipy.ndimage import gaussian_filter  # here, as SciPy takes long to import
 
     def derivative(down: int, right: int) -> Array:
         smoothed: Array = gaussian_filter(

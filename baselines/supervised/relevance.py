@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, lapack
 
 __all__ = [
     "Posterior",
@@ -115,6 +114,8 @@ def posterior(design: Array, targets: Array, alpha: Array, noise: float, gram: A
     gram : ndarray, (M, M), optional
         Phi^T Phi, if it is known.
     """
+    from scipy.linalg import cholesky, lapack  # here, as SciPy takes long to import
+
     scale = 1 / np.sqrt(alpha)
     inner = (design.T @ design if gram is None else gram) * (scale[:, None] * scale / noise)
     inner[np.diag_indices_from(inner)] += 1

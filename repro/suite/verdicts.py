@@ -66,7 +66,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr
 
 from repro.learning.statistics import SubjectValues, holm, paired_test
 from repro.suite.claims import LOG2, Claim, Claims, Comparison, Entry, Term, paper_difference
@@ -385,6 +384,8 @@ def _sides(
 
 def _student(differences: NDArray[np.float64]) -> float:
     """Return the p-value of Student's test, two-sided, of a mean of 0; NaN without two differences."""
+    from scipy.special import stdtr  # here, as SciPy takes long to import
+
     known = differences[~np.isnan(differences)]
     if len(known) < 2:
         return math.nan
