@@ -363,7 +363,8 @@ def _start(resources: ExitStack, where: Where) -> Any:
             if not left:
                 raise ValueError(
                     f"worker processes ended {_STARTS} times before they were up ({error}); look whether memory "
-                    "is short, or pass --jobs 1"
+                    "is short, and in a script of your own call the suite below if __name__ == '__main__', as they "
+                    "import it; or pass --jobs 1"
                 ) from error
     return resources.enter_context(Client(cluster))
 

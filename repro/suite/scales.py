@@ -129,6 +129,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             supervised=_SUPERVISED_QUICK,
             training={"table3": FineTuning(_SMALL, Schedule(7, 8, 0.1, "cosine", clip_norm=1.0), _MILD)},
             widths={"vgg16": 0.125},
+            learning_rates={"vgg16": 0.01},  # its authors', as it has no batch normalisation
             protocols=_FEW_FOLDS,
             repeats=False,
         ),

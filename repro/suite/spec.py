@@ -404,7 +404,7 @@ class Scale:
 
     Hyper-parameters of supervised systems that differ from their defaults, which are those of their papers, stand in
     ``supervised`` under the systems' names. ``training`` has how networks are trained for a table, under its name,
-    where that is not the usual way, and ``widths`` those of single architectures. ``protocols`` has those that take
+    where that is not the usual way; ``widths`` and ``learning_rates`` are those of single architectures. ``protocols`` has those that take
     the place of a table's, such as a few folds of subjects for leaving out one at a time. ``repeats`` tells whether
     rows are repeated as often as they say, or only as often as is asked for.
     """
@@ -420,6 +420,7 @@ class Scale:
     supervised: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     training: Mapping[str, FineTuning] = field(default_factory=dict)
     widths: Mapping[str, float] = field(default_factory=dict)
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
     protocols: Mapping[str, str] = field(default_factory=dict)
     repeats: bool = True
 

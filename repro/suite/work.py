@@ -168,6 +168,9 @@ class _Planner:
         usual = self.scale.training.get(self.table.name, self.scale.fine_tuning)
         settings = replace(usual, **dict(row.training))
         backbone = replace(settings.backbone, **dict(row.network))
+        if backbone.name in self.scale.learning_rates and "schedule" not in dict(row.training):
+            schedule = replace(settings.schedule, learning_rate=self.scale.learning_rates[backbone.name])
+            settings = replace(settings, schedule=schedule)
         width = self.scale.widths.get(backbone.name, backbone.width)
         return replace(settings, backbone=replace(backbone, width=width, dims=3 if spec.is_volume else 2))
 

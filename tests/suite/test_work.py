@@ -285,3 +285,14 @@ def test_a_scale_may_leave_out_groups_in_place_of_single_subjects():
     table = replace(few(), protocol="leave_one_subject_out")
     assert len(plan(table).cells) == SCALE.n_folds
     assert len(plan(table, scale=replace(SCALE, protocols={})).cells) == 6, "one of each subject"
+
+
+def test_an_architecture_may_have_a_learning_rate_of_its_own():
+    schedule = replace(SCALE.fine_tuning.schedule, learning_rate=0.5)
+    others, own = few(), few(network=(("name", "vgg16"),))
+    asked = replace(own, rows=tuple(replace(row, training=(("schedule", schedule),)) for row in own.rows))
+    rates = []
+    for table in (others, own, asked):
+        given = [task.arguments["settings"].schedule.learning_rate for task in tasks_of(plan(table), "cell").values()]
+        rates.append(set(given))
+    assert rates == [{SCALE.fine_tuning.schedule.learning_rate}, {SCALE.learning_rates["vgg16"]}, {0.5}]
