@@ -404,9 +404,9 @@ class Scale:
 
     Hyper-parameters of supervised systems that differ from their defaults, which are those of their papers, stand in
     ``supervised`` under the systems' names. ``training`` has how networks are trained for a table, under its name,
-    where that is not the usual way; ``widths`` and ``learning_rates`` are those of single architectures. ``protocols`` has those that take
-    the place of a table's, such as a few folds of subjects for leaving out one at a time. ``repeats`` tells whether
-    rows are repeated as often as they say, or only as often as is asked for.
+    where that is not the usual way; ``widths`` and ``learning_rates`` are those of single architectures. ``protocols``
+    has those that take the place of a table's, such as a few folds of subjects for leaving out one at a time.
+    ``repeats`` tells whether rows are repeated as often as they say, or only as often as is asked for.
     """
 
     name: str
