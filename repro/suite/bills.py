@@ -148,13 +148,17 @@ def plan_costs(options: argparse.Namespace, tables: Iterable[Any]) -> int:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Pause the search for cycles, which would go through a million clips again and again, and find none."""
+    """Pause the search for cycles, which would go through a plan's objects again and again, and find none.
+
+    Afterwards it passes them over, also at the end of the process.
+    """
     paused = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if paused:
+            gc.freeze()
             gc.enable()
 
 

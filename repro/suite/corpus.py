@@ -34,14 +34,14 @@ class Owners:
 
     def __init__(self, records: Iterable[VideoRecord]) -> None:
         self._owner = {record.video: record.subject for record in records}
-        self._known: dict[tuple[str, ...], frozenset[str]] = {}
+        self._known: dict[int, tuple[Sequence[str], frozenset[str]]] = {}
 
     def of(self, videos: Sequence[str]) -> frozenset[str]:
-        """Return the subjects of videos, of which unknown ones are passed over; found once for the same videos."""
-        key = tuple(videos)
-        if key not in self._known:
-            self._known[key] = frozenset(self._owner[video] for video in key if video in self._owner)
-        return self._known[key]
+        """Return the subjects of videos, of which unknown ones are passed over; found once for the same object."""
+        if id(videos) not in self._known:
+            found = frozenset(self._owner[video] for video in videos if video in self._owner)
+            self._known[id(videos)] = videos, found  # kept, so that no other object has its identity
+        return self._known[id(videos)][1]
 
 
 class NotPossible(ValueError):

@@ -67,6 +67,7 @@ class Ledger:
         self._encoded: dict[str, _Encoded] = {}
         self._tasks: dict[str, tuple[Mapping[str, Any], str]] = {}
         self._trainings: dict[Hashable, Pretrain] = {}
+        self._wanted: dict[int, tuple[Iterable[str], frozenset[str]]] = {}
         self._frames: dict[int, tuple[Sequence[Any], int]] = {}
 
     def add(self, planned: Iterable[Task], remaining: Iterable[Task]) -> tuple[Counter[Work], Counter[str]]:
@@ -86,8 +87,8 @@ class Ledger:
             Kind of task -> how many.
         """
         for task in planned:
-            if task.kind == "input" and task.id not in self._encoded:
-                self._encoded[task.id] = self._read(task)
+            if task.kind == "input" and (key := task.arguments["key"]) not in self._encoded:
+                self._encoded[key] = self._read(task)
         units: Counter[Work] = Counter()
         steps: Counter[str] = Counter()
         for task in remaining:
@@ -115,7 +116,7 @@ class Ledger:
             yield from self._training(task)
 
     def _encoding(self, task: Task) -> tuple[Work, int]:
-        example = self._encoded[task.id].example
+        example = self._encoded[task.arguments["key"]].example
         frames = self._frames_of(task.arguments["work"], frames_of)
         return Encoding(*_named_encoding(example.dataset, example.spec, example.material), example), frames
 
@@ -154,8 +155,8 @@ class Ledger:
     def _pretext(self, task: Task) -> Iterator[tuple[Work, int]]:
         given = task.arguments
         pretext, backbone, schedule = given["task"], given["backbone"], given["schedule"]
-        shards = [self._encoded[f"input-{key}"] for keys in given["shards"].values() for key in keys]
-        example, spec = shards[0].example, shards[0].spec
+        example = self._encoded[next(iter(given["shards"].values()))[0]].example
+        spec = example.spec
         pool = spec.images_per_clip * sum(
             self._chosen(keys, given["videos"][name]) for name, keys in given["shards"].items()
         )
@@ -202,7 +203,7 @@ class Ledger:
         given = task.arguments
         settings: FineTuning = given["settings"]
         trained = set(given["train_subjects"])
-        own = [self._encoded[f"input-{key}"] for key in given.get("tested", given["shards"])]
+        own = [self._encoded[key] for key in given.get("tested", given["shards"])]
         spec = own[0].spec
         tested = sum(shard.n for shard in own if shard.subject not in trained)
         if isinstance(given["shards"], Mapping):
@@ -220,10 +221,12 @@ class Ledger:
         yield _infer(settings.backbone, spec), shown
 
     def _chosen(self, keys: Iterable[str], videos: Iterable[str] | None) -> int:
-        shards = [self._encoded[f"input-{key}"] for key in keys]
+        shards = [self._encoded[key] for key in keys]
         if videos is None:
             return sum(shard.n for shard in shards)
-        wanted = frozenset(videos)
+        if id(videos) not in self._wanted:
+            self._wanted[id(videos)] = videos, frozenset(videos)  # kept, so that no other object has its identity
+        wanted = self._wanted[id(videos)][1]
         return sum(shard.of(wanted) for shard in shards)
 
 

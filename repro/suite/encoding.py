@@ -56,7 +56,7 @@ def encoding_tasks(
     -------
     dict
         Key of a subject's images in the store -> task, in the order of the clips. The key is a hash of all that
-        changes the images.
+        changes the images. The same object each time that the same is asked for, not to be modified.
 
     Raises
     ------
@@ -70,13 +70,28 @@ def encoding_tasks(
     known = _MADE.setdefault(corpus, {})
     asked = (store, type(material), repr((spec, material)))  # 1 and 1.0 are equal, and have two keys
     if asked not in known:
-        known[asked] = _encoding_tasks(corpus, spec, store, material)
-    made = known[asked]
-    return {key: task for subject, key, task in made if subjects is None or subject in subjects}
+        known[asked] = _Made(_encoding_tasks(corpus, spec, store, material))
+    return known[asked].of(None if subjects is None else frozenset(subjects))
 
 
-_MADE: WeakKeyDictionary[Corpus | StillCorpus, dict[Hashable, list[tuple[str, str, Task]]]] = WeakKeyDictionary()
-"""What was made for a corpus: the cells of a table ask for the same thousands of times."""
+class _Made:
+    """Subject, key and task of each, and those of some subjects: the cells of a table ask for the same many times."""
+
+    def __init__(self, made: list[tuple[str, str, Task]]) -> None:
+        self._made = made
+        self._known: dict[frozenset[str] | None, dict[str, Task]] = {}
+
+    def of(self, subjects: frozenset[str] | None) -> dict[str, Task]:
+        """Return the tasks of some subjects, or of all, by their keys."""
+        if subjects not in self._known:
+            self._known[subjects] = {
+                key: task for subject, key, task in self._made if subjects is None or subject in subjects
+            }
+        return self._known[subjects]
+
+
+_MADE: WeakKeyDictionary[Corpus | StillCorpus, dict[Hashable, _Made]] = WeakKeyDictionary()
+"""What was made for a corpus."""
 
 
 def _encoding_tasks(

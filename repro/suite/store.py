@@ -60,22 +60,24 @@ def hash_with_names(description: Mapping[str, Any], name: str, lists: Mapping[st
     The networks of a table see thousands of videos each, and many of them the same.
     """
     marks = {key: None if names is None else f"\0{name} {key}\0" for key, names in lists.items()}
-    text = _text({**description, name: marks})
-    for key, names in lists.items():
+    rest = _text({**description, name: marks})
+    digest = hashlib.sha256()
+    for key, names in sorted(lists.items()):  # in the order in which JSON has them
         if names is not None:
-            before, after = text.split(json.dumps(marks[key]))
-            text = f"{before}{_text_of_names(tuple(names))}{after}"
-    return hashlib.sha256(text.encode()).hexdigest()[:40]
+            before, rest = rest.split(_text(marks[key]))
+            digest.update(before.encode())
+            digest.update(_text_of_names(tuple(names)))
+    digest.update(rest.encode())
+    return digest.hexdigest()[:40]
 
 
 @lru_cache(maxsize=512)
-def _text_of_names(names: tuple[str, ...]) -> str:
-    return _text(names)
+def _text_of_names(names: tuple[str, ...]) -> bytes:
+    return _text(names).encode()
 
 
-def _text(value: Any) -> str:
-    """Return canonical JSON."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+_text = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+"""Returns canonical JSON."""
 
 
 def hashes_of(description: Mapping[str, Any], name: str, values: Sequence[Any]) -> list[str]:

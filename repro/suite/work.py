@@ -116,6 +116,7 @@ class _Planner:
         self.artifacts: dict[str, list[str]] = {}
         self._systems: dict[str, _System] = {}
         self._keys_of_pretexts: dict[Hashable, str] = {}
+        self._keys_of_shards: dict[int, tuple[str, ...]] = {}
         self._chosen: dict[Hashable, list[str]] = {}
         self._descriptions: dict[str, Mapping[str, Any]] = {}
 
@@ -264,7 +265,7 @@ class _Planner:
             requires.append(f"pretext-{pretext}")
             self.artifacts.setdefault(row.label, []).append(pretext)
         arguments = {
-            "shards": tuple(shards),
+            "shards": shards,
             "settings": settings,
             "pretext": pretext,
             "shuffled": row.shuffled,
@@ -290,13 +291,13 @@ class _Planner:
         for share in row.labelled:
             other = self._corpus(Population(share.dataset))
             videos[share.dataset] = self._videos(share, other, corpus, row, train_subjects, repetition)
-            shards[share.dataset] = tuple(self._shards(other, spec))
+            shards[share.dataset] = self._shards(other, spec)
             chosen = videos[share.dataset]
             seen += len(other.labelled) if chosen is None else other.count_labelled(chosen)
         arguments = {
             "shards": shards,
             "videos": videos,
-            "tested": tuple(own_shards),
+            "tested": own_shards,
             "target": corpus.dataset.name,
             "settings": settings,
             "seed": seed_from("cell", corpus.dataset.name, split.fold, repetition),
@@ -377,7 +378,7 @@ class _Planner:
     def _reference(self, row: Row, corpus: Corpus, spec: InputSpec, split: Split, repetition: int) -> _Filler:
         """Fit a reference that needs no training of a network."""
         shards = self._shards(corpus, spec)
-        arguments: dict[str, Any] = {"shards": tuple(shards), "features": None}
+        arguments: dict[str, Any] = {"shards": shards, "features": None}
         if row.method != "pspi":
             arguments["estimator"] = METHODS[row.method].load()
         else:
@@ -450,8 +451,10 @@ class _Planner:
             raise ValueError(f"{row.label!r}: the network must not see all of {share.dataset}, its own test data")
         return None
 
-    def _shards(self, corpus: Corpus, spec: InputSpec) -> list[str]:
+    def _shards(self, corpus: Corpus, spec: InputSpec) -> tuple[str, ...]:
         """Add the tasks that encode each subject's labelled clips and return their keys."""
         made = encoding_tasks(corpus, spec, self.store)
-        self.inputs |= made
-        return list(made)
+        if id(made) not in self._keys_of_shards:
+            self.inputs |= made
+            self._keys_of_shards[id(made)] = tuple(made)
+        return self._keys_of_shards[id(made)]
