@@ -29,7 +29,6 @@ from repro.data.faces import Mode
 from repro.data.flow import LIMIT, FlowMethod
 from repro.data.inputs import open_inputs, read_notes
 from repro.files import check_writable
-from repro.suite.cluster import jobs_within_cores
 from repro.suite.command import INTERRUPTED, TERMINATED, add_openface, open_given, positive
 from repro.suite.corpus import Corpus
 from repro.suite.encoding import encoding_tasks
@@ -38,6 +37,7 @@ from repro.suite.progress import Progress
 from repro.suite.scales import SCALES
 from repro.suite.spec import DATASET_LABELS, Clips
 from repro.suite.store import Store
+from repro.suite.where import jobs_within_cores
 
 _DATASETS = tuple(name for name in READERS if name != "vggface2")
 """Those with videos."""

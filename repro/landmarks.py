@@ -21,10 +21,10 @@ from repro.data.landmark_files import RECORD, count_faces, start_record, write_l
 from repro.data.links import walk_files
 from repro.data.schema import DatasetUnavailable
 from repro.files import check_writable
-from repro.suite.cluster import jobs_within_cores
 from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, TERMINATED, USAGE
 from repro.suite.engine import Engine, Task, Terminated, available_cores
 from repro.suite.progress import Progress
+from repro.suite.where import jobs_within_cores
 
 _SUFFIXES = (".mp4", ".avi", ".mkv")
 """Of BioVid's videos."""

@@ -38,7 +38,6 @@ from repro.data.encoding import KINDS, InputSpec
 from repro.files import check_writable
 from repro.learning.backbones import NAMES
 from repro.learning.pretext import PretextTask
-from repro.suite.cluster import jobs_within_cores
 from repro.suite.command import (
     COMPLETE,
     INCOMPLETE,
@@ -62,6 +61,7 @@ from repro.suite.settings import configure, settings_of
 from repro.suite.simulation import missing_simulations
 from repro.suite.spec import DATASET_LABELS, Scale
 from repro.suite.store import Store
+from repro.suite.where import jobs_within_cores
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

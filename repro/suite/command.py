@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from repro.files import check_folders
-from repro.suite.cluster import add_where
 from repro.suite.corpus import Corpus
 from repro.suite.emit import emit, to_markdown
 from repro.suite.engine import Failure, Task, Terminated
@@ -28,6 +27,7 @@ from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import Store
 from repro.suite.summary import summarise
 from repro.suite.tabulate import judge, tabulate
+from repro.suite.where import add_where
 from repro.suite.work import build_plan, expected_cells
 
 __all__ = [

@@ -18,11 +18,12 @@ from functools import partial
 from typing import Any
 
 from repro.stopping import Stopped
-from repro.suite.cluster import Where, connect
+from repro.suite.cluster import connect
 from repro.suite.interrupts import Interrupts, Terminated
 from repro.suite.places import Beside, Cluster, Place, Slot
 from repro.suite.progress import Progress
 from repro.suite.runner import TaskEnded, limit_threads, packed, reason_of
+from repro.suite.where import Where
 
 __all__ = ["Engine", "Failure", "Task", "Terminated", "available_cores", "limit_threads"]
 

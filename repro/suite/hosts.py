@@ -19,17 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from repro.suite.cluster import (
-    WORKER_CONFIG,
-    jobs_within_cores,
-    local_gpus,
-    one_thread,
-    scheduler_address,
-    scheduler_options,
-    whole_number,
-    worker_options,
-)
+from repro.suite.cluster import WORKER_CONFIG, one_thread, scheduler_options, worker_options
 from repro.suite.tls import LOOPBACK, Tls, check_listening, make_certificates
+from repro.suite.where import jobs_within_cores, local_gpus, scheduler_address, whole_number
 
 __all__ = ["add_commands", "main"]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.data import Dataset, open_dataset
-from repro.suite.cluster import Where
 from repro.suite.corpus import Corpus
 from repro.suite.engine import Engine, Failure
 from repro.suite.progress import Progress
@@ -17,6 +16,7 @@ from repro.suite.simulation import missing_simulations
 from repro.suite.spec import STILLS_LABELS, Population, Scale
 from repro.suite.still_corpus import StillCorpus
 from repro.suite.store import Store
+from repro.suite.where import Where
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,8 +13,9 @@ import dask
 from distributed.core import Status
 from tornado.ioloop import PeriodicCallback
 
-from repro.suite.cluster import SlurmOptions, interrupts_postponed, scheduler_options, signals_kept
+from repro.suite.cluster import interrupts_postponed, scheduler_options, signals_kept
 from repro.suite.tls import Tls
+from repro.suite.where import SlurmOptions
 
 with signals_kept():  # which its import replaces
     from dask_jobqueue.slurm import SLURMCluster, SLURMJob

@@ -9,7 +9,8 @@ from distributed import LocalCluster, Worker
 from distributed.core import Status
 
 from repro.suite.admission import Terms, shortcomings
-from repro.suite.cluster import THREADS, Where, connect
+from repro.suite.cluster import THREADS, connect
+from repro.suite.where import Where
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import psutil
 import pytest
 from distributed import Client
 
-from repro.suite.cluster import Where
 from repro.suite.engine import Engine, Task
 from repro.suite.progress import Progress
 from repro.suite.tls import make_certificates
+from repro.suite.where import Where
 
 ROOT = Path(__file__).parents[2]
 

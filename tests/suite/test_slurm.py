@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from repro.suite.cluster import SlurmOptions, Where, connect
+from repro.suite.cluster import connect
 from repro.suite.engine import Engine, Task
 from repro.suite.progress import Progress
 from repro.suite.tls import Tls
+from repro.suite.where import SlurmOptions, Where
 
 slurm = pytest.importorskip("repro.suite.slurm", reason="needs dask-jobqueue")
 

@@ -122,7 +122,7 @@ def test_emitted_files(tmp_path):
     names = sorted(str(path.relative_to(tmp_path / "out")) for path in written)
     assert names == sorted(
         [f"tables/simulated/table4{suffix}" for suffix in (".csv", ".md", ".tex", ".json")]
-        + [f"figures/simulated/table4{suffix}" for suffix in (".pdf", ".png", ".csv")]
+        + [f"figures/simulated/table4{suffix}" for suffix in (".pdf", ".png", ".csv", ".json")]
     )
     first = {path: path.read_bytes() for path in written}
     emit(SMALL, frame, SCALES["quick"], tmp_path / "out", "simulated", {"seconds": 1})
