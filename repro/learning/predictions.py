@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +51,12 @@ class Predictions:
             array = getattr(self, name)
             if array.ndim != ndim or len(array) != n or n == 0:
                 raise ValueError(f"{name} of shape {array.shape} does not fit {n} predictions (at least 1)")
+
+    @cached_property
+    def by_subject(self) -> tuple[NDArray[np.str_], NDArray[np.intp]]:
+        """Names of the subjects, sorted, and the number of each prediction's among them, (n,)."""
+        names, index = np.unique(self.subject, return_inverse=True)
+        return names, index
 
     @classmethod
     def from_frame(cls, frame: "pd.DataFrame") -> "Predictions":

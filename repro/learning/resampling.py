@@ -28,6 +28,7 @@ per cent of draws.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,7 @@ _ROUNDING = 1e-12
 """A difference below this share of what was subtracted is float64 rounding."""
 
 
+@lru_cache(maxsize=32)
 def bootstrap_counts(n_subjects: int, n_resamples: int) -> Array:
     """Draw subjects with replacement.
 
@@ -56,11 +58,13 @@ def bootstrap_counts(n_subjects: int, n_resamples: int) -> Array:
     ndarray, shape (n_resamples, n_subjects)
         How often each subject was drawn; rows sum to ``n_subjects``. The draw is the same at every call:
         its seed is hashed from a fixed name, so that intervals are reproducible and methods share their
-        resamples.
+        resamples. It cannot be written to.
     """
     generator = np.random.default_rng(seed_from("bootstrap", "subjects"))
     chances = np.full(n_subjects, 1 / n_subjects)
-    return generator.multinomial(n_subjects, chances, size=n_resamples).astype(np.float64)
+    counts = generator.multinomial(n_subjects, chances, size=n_resamples).astype(np.float64)
+    counts.flags.writeable = False
+    return counts
 
 
 def bootstrap_interval(

@@ -13,6 +13,7 @@ p-values of several comparisons are adjusted (Holm). Everything is deterministic
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -121,7 +122,7 @@ def per_subject(predictions: Predictions, metric: str, options: MetricOptions = 
     ValueError
         For an unknown metric or unusable predictions.
     """
-    subjects, subject = np.unique(predictions.subject, return_inverse=True)
+    subjects, subject = predictions.by_subject
     (folds, fold), (seeds, seed) = (np.unique(x, return_inverse=True) for x in (predictions.fold, predictions.seed))
     runs, run = np.unique((subject * len(folds) + fold) * len(seeds) + seed, return_inverse=True)
     of_all = compute_each(metric, predictions.level, predictions.scores, run, options)
@@ -232,12 +233,12 @@ def pooled(
     ValueError
         For an unknown metric or unusable predictions.
     """
-    subjects, subject = np.unique(predictions.subject, return_inverse=True)
+    subjects, subject = predictions.by_subject
     seeds = np.unique(predictions.seed)
-    parts = [predictions.seed == seed for seed in seeds]
-    of_seeds = np.array([compute(metric, predictions.level[p], predictions.scores[p], options) for p in parts])
-    of_parts = [(predictions.select(p), subject[p]) for p in parts]
-    statistic = _pooled_statistic(of_parts, metric, options, len(subjects))
+    masks = [predictions.seed == seed for seed in seeds]
+    parts = [(predictions.level[mask], predictions.scores[mask], subject[mask]) for mask in masks]
+    of_seeds = np.array([compute(metric, level, scores, options) for level, scores, _ in parts])
+    statistic = _pooled_statistic(parts, metric, options, len(subjects))
     low, high = bootstrap_interval(statistic, len(subjects), confidence=confidence, n_resamples=n_resamples)
     return Estimate(
         metric=metric,
@@ -253,16 +254,19 @@ def pooled(
 
 
 def _pooled_statistic(
-    parts: Sequence[tuple[Predictions, NDArray[np.intp]]], metric: str, options: MetricOptions, n_subjects: int
+    parts: Sequence[tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]],
+    metric: str,
+    options: MetricOptions,
+    n_subjects: int,
 ) -> Statistic:
-    """Return the mean over seeds of a metric as a function of counts; parts are each seed's samples and subjects."""
+    """Return the mean over seeds of a metric as a function of counts, from each seed's levels, scores and subjects."""
     if METRICS[metric].contrasts is not None:
-        contrasts = [(options.contrasts(metric, part.level, part.scores), subject) for part, subject in parts]
+        contrasts = [(options.contrasts(metric, level, scores), subject) for level, scores, subject in parts]
         return mean_auc_statistic(contrasts, n_subjects)
     of_seeds = []
-    for part, subject in parts:
-        predicted = intensity(part.scores, decode=options.decode)
-        of_seeds.append(intensity_statistic(metric, subject, n_subjects, part.level.astype(np.float64), predicted))
+    for level, scores, subject in parts:
+        predicted = intensity(scores, decode=options.decode)
+        of_seeds.append(intensity_statistic(metric, subject, n_subjects, level.astype(np.float64), predicted))
     return average_statistic(of_seeds)
 
 

@@ -9,7 +9,7 @@ from repro.learning.predictions import Predictions
 from repro.learning.statistics import Estimate, SubjectValues, by_unit, per_subject, subject_mean
 from repro.suite.plan import Cell, Plan
 from repro.suite.spec import Column, Place, Row, Table
-from repro.suite.store import CellPredictions, DamagedEntry, Store
+from repro.suite.store import CellPredictions, DamagedEntry, Store, joined
 from repro.suite.work import MEASURED
 
 __all__ = ["PAIN", "Readings", "metric_of"]
@@ -48,6 +48,7 @@ class Readings:
         self._rows = {row.label: row for row in table.rows}
         self._columns = {column.label: column for column in table.columns}
         self._cells: dict[tuple[str, Place], list[Cell]] = {}
+        self._joined: dict[tuple[str, Place], Predictions | None] = {}
         for cell in plan.cells:
             if cell.applicable:
                 self._cells.setdefault((cell.row, cell.place), []).append(cell)
@@ -58,6 +59,14 @@ class Readings:
         """Return the predictions that are there, and how many there should be (0: not applicable)."""
         planned = self._cells.get((row, self._rows[row].place(self._columns[column])), [])
         return [self._available[cell.key] for cell in planned if cell.key in self._available], len(planned)
+
+    def predictions(self, row: str, column: str) -> Predictions | None:
+        """Return the predictions that are there, joined once for all columns that show the same; None without any."""
+        place = row, self._rows[row].place(self._columns[column])
+        if place not in self._joined:
+            done, _ = self.cells(row, column)
+            self._joined[place] = joined(done) if done else None
+        return self._joined[place]
 
     def measured(self, row: str, column: str) -> tuple[SubjectValues | None, int]:
         """Return what was measured of each unit, or None if it is not there, and whether it should be (0 or 1)."""
@@ -84,11 +93,8 @@ class Readings:
         own = self._columns[column]
         if own.metric in MEASURED:
             return self.measured(row, column)[0]
-        done, _ = self.cells(row, column)
-        if not done:
-            return None
-        predictions = Predictions.concatenate([cell.for_statistics() for cell in done])
-        return per_subject(predictions, *metric_of(self._rows[row], own))
+        predictions = self.predictions(row, column)
+        return None if predictions is None else per_subject(predictions, *metric_of(self._rows[row], own))
 
     def is_complete(self, row: str, column: str) -> bool:
         """Whether all that a number is computed from is there, and it is defined on this data at all."""

@@ -38,7 +38,7 @@ from repro.files import CannotWrite, cannot_write, write_atomically
 from repro.learning.predictions import Predictions
 from repro.suite.npz import read_npz
 
-__all__ = ["CellPredictions", "DamagedEntry", "Store", "hash_of", "hash_with_names", "hashes_of"]
+__all__ = ["CellPredictions", "DamagedEntry", "Store", "hash_of", "hash_with_names", "hashes_of", "joined"]
 
 _MOST_COPIES = 10_000
 _CHUNK = 1 << 16
@@ -128,13 +128,6 @@ class CellPredictions:
         if not np.isfinite(self.scores).all():
             raise ValueError("scores hold NaN or infinity; a diverged model must fail its cell, not be stored")
 
-    def for_statistics(self) -> Predictions:
-        """Return the form that statistics take: fold and seed beside each sample."""
-        n = len(self.samples)
-        return Predictions(
-            self.subjects, np.full(n, self.fold), np.full(n, self.seed), self.levels, self.scores.astype(np.float64)
-        )
-
     def to_bytes(self) -> bytes:
         """Serialise as ``.npz``; equal predictions give equal bytes."""
         buffer = io.BytesIO()
@@ -155,6 +148,27 @@ class CellPredictions:
         found = read_npz(data)
         arrays = {name: found[name] for name in ("samples", "subjects", "levels", "scores")}
         return cls(**arrays, fold=int(found["fold"]), seed=int(found["seed"]))
+
+
+def joined(cells: Sequence[CellPredictions]) -> Predictions:
+    """Join cells to the form that statistics take: fold and seed beside each sample.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or they have different numbers of levels.
+    """
+    widths = sorted({cell.scores.shape[1] for cell in cells})
+    if len(widths) != 1:
+        raise ValueError(f"cells to join must have one number of levels, got {widths}")
+    lengths = [len(cell.levels) for cell in cells]
+    return Predictions(
+        np.concatenate([cell.subjects for cell in cells]),
+        np.repeat([cell.fold for cell in cells], lengths),
+        np.repeat([cell.seed for cell in cells], lengths),
+        np.concatenate([cell.levels for cell in cells]),
+        np.concatenate([cell.scores for cell in cells]).astype(np.float64),
+    )
 
 
 class Recalled(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from repro.suite.pretext_accuracy import PRETEXT_METRICS, pretext_estimate
 from repro.suite.published import published_value
 from repro.suite.readings import Readings, metric_of
 from repro.suite.spec import Column, Row, Scale, Table
-from repro.suite.store import CellPredictions, Store
+from repro.suite.store import Store
 from repro.suite.work import MEASURED
 
 if TYPE_CHECKING:
@@ -76,9 +76,11 @@ def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) ->
                     others, n_others = readings.cells(versus.label, column.label) if versus else ([], 0)
                     if len(others) < n_others:  # what the other row lacks, a difference to it lacks, too
                         n_done = min(n_done, n_all * len(others) // n_others)
-                    estimates = {GAIN: _gain((row, versus or row), column, (done, others))}
+                    pair = (row, versus or row)
+                    both = [readings.predictions(one.label, column.label) for one in pair] if versus else [None, None]
+                    estimates = {GAIN: _gain(pair, column, both)}
                 else:
-                    estimates = _estimates(row, column, done)
+                    estimates = _estimates(row, column, readings.predictions(*place))
             for aggregate, estimate in estimates.items():
                 factor = METRICS[column.metric].factor
                 main = aggregate == MAIN
@@ -126,11 +128,10 @@ def _number(frame: pd.DataFrame, check: str, row: str, column: str) -> Any:
     return found.iloc[0]
 
 
-def _estimates(row: Row, column: Column, done: list[CellPredictions]) -> dict[str, Estimate | None]:
+def _estimates(row: Row, column: Column, predictions: Predictions | None) -> dict[str, Estimate | None]:
     """Aggregate a metric over what was predicted, in its own unit."""
-    if not done:
+    if predictions is None:
         return {MAIN: None, "pooled": None}
-    predictions = Predictions.concatenate([cell.for_statistics() for cell in done])
     metric, options = metric_of(row, column)
     return {
         MAIN: subject_mean(per_subject(predictions, metric, options)),
@@ -138,16 +139,14 @@ def _estimates(row: Row, column: Column, done: list[CellPredictions]) -> dict[st
     }
 
 
-def _gain(
-    rows: tuple[Row, Row], column: Column, cells: tuple[list[CellPredictions], list[CellPredictions]]
-) -> Estimate | None:
+def _gain(rows: tuple[Row, Row], column: Column, of_rows: Sequence[Predictions | None]) -> Estimate | None:
     """Mean difference within subjects of a row to the one that it is compared with, over the runs that both have.
 
     Clips that are cut or labelled otherwise may be divided into other folds, so that runs are a subject's with a seed.
     """
-    if not all(cells):
+    predictions = [of_row for of_row in of_rows if of_row is not None]
+    if len(predictions) < len(rows):
         return None
-    predictions = [Predictions.concatenate([cell.for_statistics() for cell in of_row]) for of_row in cells]
     runs = [list(zip(own.subject.tolist(), own.seed.tolist(), strict=True)) for own in predictions]
     common = set(runs[0]) & set(runs[1])
     if not common:

@@ -34,7 +34,14 @@ def published(name: str = "tables") -> pd.DataFrame:
 
 def published_value(table: str, row: str, column: str) -> float | None:
     """Return the paper's number, or None where it has none."""
-    return _number(_at(published(), table=table, row=row, column=column))
+    return _values().get((table, row, column))
+
+
+@cache
+def _values() -> dict[tuple[str, str, str], float]:
+    numbers = published()
+    places = zip(numbers.table, numbers.row, numbers.column, strict=True)
+    return dict(zip(places, map(float, numbers.value), strict=True))
 
 
 def published_reason(table: str, row: str, column: str) -> str | None:
