@@ -45,6 +45,7 @@ class Plan:
     """The cells of a table, the tasks that fill them, and what is left to do.
 
     Networks of pretext tasks stand in ``artifacts`` under the rows' labels, measurements under those of row and column.
+    ``shown`` has the input of each network whose own accuracy is a number of the table, by its key.
     """
 
     cells: tuple[Cell, ...]
@@ -52,6 +53,7 @@ class Plan:
     excluded: Mapping[str, list[Exclusion]]
     artifacts: Mapping[str, tuple[str, ...]]
     measured: Mapping[tuple[str, str], Measured] = field(default_factory=dict)
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def keys(self) -> list[str]:
@@ -62,6 +64,10 @@ class Plan:
     def measurements(self) -> list[str]:
         """Keys of the measurements that can be made, each once."""
         return list(dict.fromkeys(one.key for one in self.measured.values() if one.key))
+
+    def networks(self, row: str, kind: str) -> list[str]:
+        """Keys of a row's networks that see an input, if their accuracy is shown."""
+        return [key for key in self.artifacts.get(row, ()) if self.shown.get(key) == kind]
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -97,7 +103,7 @@ class Plan:
         return dataset if len({other.input for other in others}) == 1 else f"{place.input} of {dataset}"
 
     def remaining(self, store: Store, *, shard: tuple[int, int] = (1, 1), always: bool = False) -> list[Task]:
-        """Return the tasks whose files are missing and that a missing cell needs, in an order that can be run.
+        """Return the tasks whose files are missing and that a missing number needs, in an order that can be run.
 
         Parameters
         ----------
@@ -111,6 +117,7 @@ class Plan:
         mine = slice(shard[0] - 1, None, shard[1])
         stack = [f"cell-{key}" for key in self.keys[mine]]
         stack += [f"measure-{key}" for key in self.measurements[mine]]
+        stack += [f"pretext-{key}" for key in list(self.shown)[mine]]
         seen, needed = set(stack), set()
         while stack:
             task = by_id[stack.pop()]

@@ -16,13 +16,13 @@ PRETEXT_METRICS = ("pretext_accuracy", "pretext_chance")
 
 
 def pretext_estimate(store: Store, keys: Iterable[str], column: Column) -> Estimate | None:
-    """Average the last held-out accuracy, or chance, of a row's pretext networks for a column's input.
+    """Average the last held-out accuracy, or chance, of pretext networks.
 
     Parameters
     ----------
     store : Store
     keys : iterable of str
-        The row's networks, for whichever input; those that are missing or damaged do not count.
+        Those that are missing or damaged do not count.
     column : Column
         With one of `PRETEXT_METRICS`.
 
@@ -30,7 +30,7 @@ def pretext_estimate(store: Store, keys: Iterable[str], column: Column) -> Estim
     -------
     Estimate or None
         Its interval is that of the single runs, from the lowest to the highest, as there are too few runs for another;
-        None without a network.
+        None without a network. ``n_seeds`` is the number of networks.
     """
     values = []
     for key in keys:
@@ -38,8 +38,7 @@ def pretext_estimate(store: Store, keys: Iterable[str], column: Column) -> Estim
             described, _ = store.read_artifact(key)
         except DamagedEntry:
             continue
-        if described["description"]["input"]["kind"] == column.input:
-            values.append(float(described["history"][-1][column.metric.replace("pretext", "held_out")]))
+        values.append(float(described["history"][-1][column.metric.replace("pretext", "held_out")]))
     if not values:
         return None
     return Estimate(

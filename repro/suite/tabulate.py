@@ -70,7 +70,11 @@ def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) ->
                 done, n_all = readings.cells(*place)
                 n_done = len(done)
                 if column.metric in PRETEXT_METRICS:
-                    estimates = {MAIN: pretext_estimate(store, plan.artifacts.get(row.label, ()), column)}
+                    networks = plan.networks(row.label, row.place(column).input)
+                    estimate = pretext_estimate(store, networks, column)
+                    estimates = {MAIN: estimate}
+                    if (n_there := estimate.n_seeds if estimate else 0) < len(networks):
+                        n_done = min(n_done, n_all * n_there // len(networks))
                 elif column.gain:
                     versus = by_label.get(row.versus)
                     others, n_others = readings.cells(versus.label, column.label) if versus else ([], 0)

@@ -22,6 +22,7 @@ from repro.suite.encoding import encoding_tasks
 from repro.suite.engine import Task
 from repro.suite.measured import Planner, Setting
 from repro.suite.plan import Cell, Measured, Plan
+from repro.suite.pretext_accuracy import PRETEXT_METRICS
 from repro.suite.pretraining import plan_pretext
 from repro.suite.runtime import plan_runtime, plan_training_overhead
 from repro.suite.spec import DATASET_LABELS, STILLS_LABELS, Column, Place, Population, Row, Scale, Share, Table
@@ -116,6 +117,7 @@ class _Planner:
         self.artifacts: dict[str, list[str]] = {}
         self._systems: dict[str, _System] = {}
         self._keys_of_pretexts: dict[Hashable, str] = {}
+        self._inputs_of_pretexts: dict[str, str] = {}
         self._keys_of_shards: dict[int, tuple[str, ...]] = {}
         self._chosen: dict[Hashable, list[str]] = {}
         self._descriptions: dict[str, Mapping[str, Any]] = {}
@@ -151,6 +153,7 @@ class _Planner:
             {name: corpus.excluded for name, corpus in self.corpora.items()},
             {row: tuple(dict.fromkeys(keys)) for row, keys in self.artifacts.items()},
             measured,
+            self._inputs_of_pretexts if any(column.metric in PRETEXT_METRICS for column in self.table.columns) else {},
         )
 
     def _corpus(self, population: Population) -> Corpus:
@@ -430,6 +433,7 @@ class _Planner:
         self.inputs |= planned.inputs
         self.pretexts[planned.key] = replace(planned.training, label=label)
         self._keys_of_pretexts[asked] = planned.key
+        self._inputs_of_pretexts[planned.key] = planned.description["input"]["kind"]
         return planned.key
 
     @staticmethod

@@ -197,12 +197,13 @@ def test_a_gain_uses_only_cells_that_both_rows_have(tmp_path):
 
 def test_pretext_accuracy_is_the_mean_of_the_runs_of_its_input(tmp_path):
     store = Store(tmp_path)
-    for key, kind, accuracy in (("a" * 40, "RGB", 0.5), ("b" * 40, "RGB", 0.7), ("c" * 40, "SSD(RGB)", 0.9)):
+    for key, accuracy in (("a" * 40, 0.5), ("b" * 40, 0.7), ("c" * 40, 0.9)):
         history = [{"held_out_accuracy": x, "held_out_chance": 0.25} for x in (0.1, accuracy)]
-        store.write_artifact(key, b"network", {"description": {"input": {"kind": kind}}, "history": history})
+        store.write_artifact(key, b"network", {"history": history})
     metrics = ("pretext_accuracy", "pretext_chance")
     columns = tuple(Column(f"{kind} {m}", m, kind, published=False) for kind in ("RGB", "SSD(RGB)") for m in metrics)
-    made = Plan(cells(), (), {}, {ROWS[0].label: ("a" * 40, "b" * 40, "c" * 40, "d" * 40)})
+    shown = {"a" * 40: "RGB", "b" * 40: "RGB", "c" * 40: "SSD(RGB)", "d" * 40: "SSD(RGB)"}
+    made = Plan(cells(), (), {}, {ROWS[0].label: tuple(shown)}, shown=shown)
     frame, _ = tabulate(replace(SMALL, columns=columns), made, store, SCALES["quick"], "simulated")
     found = frame[frame.row == ROWS[0].label]
     assert list(found.value) == pytest.approx([0.6, 0.25, 0.9, 0.25])
@@ -241,3 +242,23 @@ def test_a_gain_pairs_subjects_whatever_their_folds(tmp_path):
     table = replace(SMALL, rows=rows, columns=(Column("Gain", "auc_binary", published=False, gain=True),))
     frame, _ = tabulate(table, plan(), store, SCALES["quick"], "simulated")
     assert (frame.n_subjects[1], frame.value[1]) == (2, 100)
+
+
+def test_an_accuracy_over_some_of_the_networks_is_marked(tmp_path):
+    store = Store(tmp_path)
+    fill(store)
+    column = Column("accuracy", "pretext_accuracy", published=False)
+    table = replace(SMALL, columns=(*SMALL.columns, column), checks=())
+    networks = tuple(hash_of({"network": number}) for number in range(4))
+    kind = ROWS[0].place(column).input
+    shown = {**dict.fromkeys(networks[:2], kind), **dict.fromkeys(networks[2:], "RGB")}
+    made = replace(plan(), artifacts={ROWS[0].label: networks}, shown=shown)
+    found = []
+    for number, key in enumerate(networks):
+        frame, _ = tabulate(table, made, store, SCALES["quick"], "simulated")
+        own = frame[(frame.row == ROWS[0].label) & (frame.column == "accuracy")].iloc[0]
+        found.append(own[["value", "n_seeds", "cells_done", "cells_total"]].tolist())
+        assert (frame[frame.column != "accuracy"].cells_done == 2).all()
+        store.write_artifact(key, b"weights", {"history": [{"held_out_accuracy": 0.5 + number / 4}]})
+    assert math.isnan(found[0][0]) and found[0][1:] == [0, 0, 2]
+    assert found[1:] == [[0.5, 1, 1, 2], [0.625, 2, 2, 2], [0.625, 2, 2, 2]]

@@ -296,3 +296,19 @@ def test_an_architecture_may_have_a_learning_rate_of_its_own():
         given = [task.arguments["settings"].schedule.learning_rate for task in tasks_of(plan(table), "cell").values()]
         rates.append(set(given))
     assert rates == [{SCALE.fine_tuning.schedule.learning_rate}, {SCALE.learning_rates["vgg16"]}, {0.5}]
+
+
+def test_a_network_whose_accuracy_is_shown_is_left_to_do_even_if_all_cells_are_there(tmp_path):
+    columns = (Column("AUC", "auc_ovr"), Column("accuracy", "pretext_accuracy", published=False))
+    row = few(method="siamese", pretext=(Share("unbc", training_subjects=True),)).rows[0]
+    store, scores = Store(tmp_path), np.full((2, 5), 0.2, np.float32)
+    left = []
+    for shown in (columns, columns[:1]):
+        made = plan(replace(few(), rows=(row,), columns=shown), store=tmp_path)
+        for key in made.keys:
+            names = np.array(["a", "b"])
+            store.write(key, CellPredictions(names, names, np.array([0, 1]), scores, 0, 0), {})
+        left.append({task.id.partition("-")[2] for task in made.remaining(store) if task.kind == "pretext"})
+        assert all(task.kind in ("input", "pretext") for task in made.remaining(store))
+    networks = set(plan(replace(few(), rows=(row,), columns=columns)).networks(row.label, "SSD(RGB)"))
+    assert left == [networks, set()] and len(networks) == SCALE.n_folds
