@@ -44,7 +44,9 @@ from repro.suite.command import (
     INTERRUPTED,
     TERMINATED,
     USAGE,
+    add_deterministic,
     add_openface,
+    as_asked,
     device_of,
     open_given,
     positive,
@@ -129,7 +131,7 @@ def _run(options: argparse.Namespace, progress: Progress) -> int:
             return COMPLETE
         if damaged := store.discard_damaged(planned.key, "artifact"):
             print(damaged, file=sys.stderr)
-        tasks = _remaining(wanted, planned, corpora, store, options)
+        tasks = as_asked(_remaining(wanted, planned, corpora, store, options), options)
         progress.add(tasks)
         failures = engine.run(tasks, progress)
     progress.close()
@@ -331,6 +333,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="hyper-parameters of the task")
     add("--seed", type=int, default=0, metavar="N", help="0 is the first repetition of the tables")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_deterministic(parser)
     add("--jobs", type=jobs_within_cores, default=available_cores(), metavar="N", help="a network is trained in one")
     add(
         "--store",

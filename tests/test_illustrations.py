@@ -110,8 +110,10 @@ def test_a_network_is_trained_once_and_the_figure_says_so(drawn, root, tmp_path,
     damaged = Store(tmp_path / "store").artifact_folder(key) / "network.safetensors"
     damaged.write_bytes(b"else")
     capsys.readouterr()
-    assert run(figure2, tmp_path, "--biovid", str(root)) == COMPLETE
+    assert run(figure2, tmp_path, "--biovid", str(root), "--deterministic") == COMPLETE
     assert "set aside" in capsys.readouterr().err and damaged.read_bytes() == file.read_bytes()
+    ways = [Store(place / "store").read_artifact(key)[0]["run"]["deterministic"] for place in (drawn, tmp_path)]
+    assert ways == [False, True]
     pd.testing.assert_frame_equal(frame(tmp_path, "figure2"), rows)
     assert file.stat().st_mtime_ns == before
 

@@ -220,7 +220,10 @@ def test_without_data_it_is_simulated_and_joined_and_plotted(tmp_path, monkeypat
     monkeypatch.setattr(pretext, "SCALES", {"smoke": small})
     for name in ("UNBC", "BIOVID"):
         monkeypatch.delenv(f"REPRO_{name}", raising=False)
-    assert run(tmp_path, None, "--data", "unbc", "biovid", "--epochs", "1", "--input", "RGB") == 0
+    options = ("--data", "unbc", "biovid", "--epochs", "1", "--input", "RGB", "--deterministic")
+    assert run(tmp_path, None, *options) == 0
+    store = Store(tmp_path / "store")
+    assert [store.read_artifact(key)[0]["run"]["deterministic"] for key in store.artifact_keys()] == [True]
     assert "RGB images of simulated BioVid and UNBC-McMaster data" in capsys.readouterr().out
     rows = table(tmp_path / "out/features.csv")
     assert {row["dataset"] for row in rows} == {"unbc", "biovid"}

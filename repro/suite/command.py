@@ -37,8 +37,10 @@ __all__ = [
     "TERMINATED",
     "USAGE",
     "Computed",
+    "add_deterministic",
     "add_openface",
     "add_options",
+    "as_asked",
     "compute",
     "device_of",
     "interrupted",
@@ -95,11 +97,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="compute what is missing; show what is there; compute all again; say what is left to do",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--deterministic",
-        action="store_true",
-        help="on a GPU: the same numbers in every run on one machine, at some cost in time (a CPU needs no option)",
-    )
+    add_deterministic(parser)
     parser.add_argument(
         "--timeout",
         type=_seconds,
@@ -296,8 +294,7 @@ def compute(table: Table, options: argparse.Namespace, session: Session, progres
         progress.close()
         _print_plan(table, plan, session, [task.kind for task in left_over])
         return COMPLETE
-    if options.deterministic:
-        left_over = [_deterministic(task) for task in left_over]
+    left_over = as_asked(left_over, options)
     progress.add(left_over if computing else [])
     # what is computed all again is there from the start
     there = None if options.mode == "always" else partial(is_done, store=store)
@@ -310,11 +307,28 @@ _COST_OF_A_TABLE: Mapping[str, float] = {"smoke": 25.0, "quick": 700.0, "paper":
 """Rough seconds on one core that a table takes after its data is there; used until it is planned."""
 
 
-def _deterministic(task: Task) -> Task:
-    """Return a task that uses deterministic algorithms only, wherever it runs; what measures time is left as it is."""
+def add_deterministic(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--deterministic``; `as_asked` does what it says."""
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="on a GPU: the same numbers in every run on one machine, at some cost in time (a CPU needs no option)",
+    )
+
+
+def as_asked(tasks: Sequence[Task], options: argparse.Namespace) -> list[Task]:
+    """Return tasks that use deterministic algorithms only, wherever they run, if that is asked for.
+
+    What measures time is left as it is.
+    """
+    if not options.deterministic:
+        return list(tasks)
     from repro.learning.determinism import run_deterministically
 
-    return task if task.kind == "measure" else replace(task, function=partial(run_deterministically, task.function))
+    return [
+        task if task.kind == "measure" else replace(task, function=partial(run_deterministically, task.function))
+        for task in tasks
+    ]
 
 
 def _given_roots(table: Table, options: argparse.Namespace) -> dict[str, Path] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro.files import check_writable
-from repro.suite.command import COMPLETE, INCOMPLETE, USAGE, add_options, interrupted, parsed, report_failures
+from repro.suite.command import COMPLETE, INCOMPLETE, USAGE, add_options, as_asked, interrupted, parsed, report_failures
 from repro.suite.corpus import Corpus
 from repro.suite.drawn import write_figure
 from repro.suite.engine import Failure, Task
@@ -114,6 +114,7 @@ class Steps:
         if not self.computing:
             counts = Counter(task.kind for task in tasks)
             raise _NotComputed(", ".join(f"{counts[kind]} {name}" for kind, name in _KINDS.items() if counts[kind]))
+        tasks = as_asked(tasks, self.options)
         self._progress.add(tasks)
         if failures := self._session.engine.run(tasks, self._progress):
             raise _Failed(len(tasks), failures)
