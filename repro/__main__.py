@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -10,7 +11,7 @@ from types import ModuleType
 
 from repro.suite.bills import add_plan_options
 from repro.suite.checking import HELP, add_check_options, check
-from repro.suite.command import COMPLETE, INTERRUPTED, TERMINATED, USAGE, add_options, parsed, run
+from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, TERMINATED, USAGE, add_options, parsed, run
 from repro.suite.hosts import add_commands
 from repro.suite.session import Session
 
@@ -108,8 +109,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "plan":
             add_plan_options(command)
     add_commands(commands)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in EXPERIMENTS:
+        parser.error(f"run python -m repro.{given[0]}")
     options = parsed(parser, arguments)
-    status: int = options.action(options)
+    try:
+        status: int = options.action(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read the output, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INCOMPLETE
     return status
 
 

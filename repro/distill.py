@@ -33,6 +33,9 @@ from repro.ssd.checks import DOMAINS
 CHUNK = 8
 """Frames decoded at a time: enough to keep the decoder busy, few beside the two segments in memory."""
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as of all commands."""
+
 UNTIMED_FPS = 25.0
 """Frames per second of a recording of a video that declares none."""
 
@@ -47,9 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         outputs = output_files(options.videos or [Path(_source(options))], options.output) if options.output else {}
     except ValueError as error:
         parser.error(str(error))
-    if options.camera is not None or options.live:
-        return _live(options, next(iter(outputs.values()), None))
-    return _distill_all(options, outputs)
+    try:
+        if options.camera is not None or options.live:
+            return _live(options, next(iter(outputs.values()), None))
+        return _distill_all(options, outputs)
+    except KeyboardInterrupt:
+        print("distill: interrupted; images that were told of are whole", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _distill_all(options: argparse.Namespace, outputs: dict[Path, Path]) -> int:

@@ -24,7 +24,7 @@ def cannot_write(path: Path, error: OSError) -> CannotWrite:
     if error.errno in _FULL:
         remedy = "free some space, or name a folder on another disk, and run the same command again"
     elif error.errno in _FORBIDDEN:
-        remedy = "name a folder that can be written to; a store that cannot is shown by --mode only-cache"
+        remedy = "name a folder that can be written to"
     else:
         remedy = "look at the disk and run the same command again"
     found = CannotWrite(f"{path} cannot be written ({told}): {remedy}")

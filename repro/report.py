@@ -86,8 +86,12 @@ def write_report(out: Path, experiments: Mapping[str, str]) -> int:
         if found
         for fault in found.faults
     ]
-    for name in lacking:
-        sys.stderr.write(f"report: {name} was not emitted; run python -m repro.{name}\n")
+    if lacking:
+        sys.stderr.write(
+            f"report: {len(lacking)} of {len(experiments)} experiments were not emitted ({', '.join(lacking)}); run "
+            "python -m repro all, or one of them as python -m repro.NAME, with the --out, --scale, --store and data of "
+            "those that are there\n"
+        )
     for fault in faults:
         sys.stderr.write(f"report: {fault}\n")
     return INCOMPLETE if lacking or faults else COMPLETE

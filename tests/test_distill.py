@@ -222,3 +222,13 @@ def test_a_wrong_command_line_is_status_2(video, arguments, message, capsys):
         command.main([argument.format(video=video) for argument in arguments])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_in_one_line(video, tmp_path, capsys, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "distill_file", interrupted)
+    assert command.main([str(video), "-o", str(tmp_path / "image.png")]) == 130
+    told = capsys.readouterr().err
+    assert told.startswith("distill: interrupted") and told.count("\n") == 1 and not (tmp_path / "image.png").exists()

@@ -1,5 +1,7 @@
 """``python -m repro list|all|plan`` go through the experiments in their order."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -68,3 +70,16 @@ def test_a_command_is_needed():
     with pytest.raises(SystemExit) as exit_:
         suite.main([])
     assert exit_.value.code == USAGE
+
+
+def test_an_experiment_in_place_of_a_command_is_told_how_it_is_run(capsys):
+    with pytest.raises(SystemExit) as error:
+        suite.main(["table4", "--scale", "smoke"])
+    assert error.value.code == USAGE and "run python -m repro.table4" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    command = [sys.executable, "-m", "repro", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listing:
+        listing.stdout.close()
+        assert listing.wait(timeout=120) == INCOMPLETE and listing.stderr.read() == ""

@@ -224,8 +224,8 @@ def test_what_is_missing_is_listed_in_its_place(tmp_path, capsys):
     status, page = page_of(tmp_path, names)
     assert status == 1
     told = capsys.readouterr().err
-    assert "table1 was not emitted; run python -m repro.table1" in told
-    assert "claims was not emitted" in told
+    assert "experiments were not emitted (table1, " in told and "claims" in told
+    assert "run python -m repro all, or one of them as python -m repro.NAME, with the --out" in told
     assert "table2" not in told
     elements = Elements(page)
     sections = [attributes["id"] for attributes in elements.all("section") if "id" in attributes]

@@ -115,9 +115,10 @@ def _reading(found: Readings, row: str, column: Column) -> Reading:
 def _run(claims: Claims, options: argparse.Namespace, session: Session, begin: float) -> int:
     gathered = _Gathered()
     for part in needed(claims):
-        progress = Progress(f"{claims.name}, {part.name}", visible=not options.quiet)
+        title = f"{claims.name}, {part.name}"
+        progress = Progress(title, visible=not options.quiet)
         try:
-            computed = compute(part, options, session, progress)
+            computed = compute(part, options, session, progress, title=title)
         finally:
             progress.close()
         if isinstance(computed, int):

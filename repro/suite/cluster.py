@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from multiprocessing import resource_tracker
+from multiprocessing import current_process, resource_tracker
 from typing import Any
 
 from repro.suite.tls import LOOPBACK, Tls, check_listening
@@ -117,6 +117,11 @@ def _start(resources: ExitStack, where: Where) -> Any:
     """Start worker processes on this machine."""
     from distributed import Client, Nanny, Scheduler, SpecCluster
 
+    if getattr(current_process(), "_inheriting", False):  # as the standard library tells
+        raise ValueError(
+            "worker processes import the script that starts them: in it, call the suite below "
+            "if __name__ == '__main__', or pass --jobs 1"
+        )
     security = {} if where.tls is None else {"security": where.tls.security()}
     shared = {"host": LOOPBACK, "silence_logs": "CRITICAL", **security}
 
@@ -136,9 +141,9 @@ def _start(resources: ExitStack, where: Where) -> Any:
         except RuntimeError as error:  # a process was killed before it was up; the cluster has closed itself
             if not left:
                 raise ValueError(
-                    f"worker processes ended {_STARTS} times before they were up ({error}); look whether memory "
-                    "is short, and in a script of your own call the suite below if __name__ == '__main__', as they "
-                    "import it; or pass --jobs 1"
+                    f"worker processes ended {_STARTS} times before they were up ({error}): in a script of your own "
+                    "call the suite below if __name__ == '__main__', as they import it, and look whether memory is "
+                    "short; or pass --jobs 1"
                 ) from error
     return resources.enter_context(Client(cluster))
 

@@ -236,7 +236,9 @@ class Computed:
     damaged: Sequence[str]
 
 
-def compute(table: Table, options: argparse.Namespace, session: Session, progress: Progress) -> Computed | int:
+def compute(
+    table: Table, options: argparse.Namespace, session: Session, progress: Progress, *, title: str | None = None
+) -> Computed | int:
     """Compute what a table lacks.
 
     Parameters
@@ -246,6 +248,8 @@ def compute(table: Table, options: argparse.Namespace, session: Session, progres
         Of the command line.
     session : Session
     progress : Progress
+    title : str, optional
+        What a plan calls it, if not by its name.
 
     Returns
     -------
@@ -292,7 +296,7 @@ def compute(table: Table, options: argparse.Namespace, session: Session, progres
     left_over = plan.remaining(store, shard=options.shard, always=options.mode == "always")
     if options.mode == "plan":
         progress.close()
-        _print_plan(table, plan, session, [task.kind for task in left_over])
+        _print_plan(title or table.name, plan, session, [task.kind for task in left_over])
         return COMPLETE
     left_over = as_asked(left_over, options)
     progress.add(left_over if computing else [])
@@ -394,14 +398,14 @@ def _drop_damaged(plan: Plan, store: Store) -> list[str]:
     return [reason for reason in found if reason is not None]
 
 
-def _print_plan(table: Table, plan: Plan, session: Session, left: Sequence[str]) -> None:
+def _print_plan(title: str, plan: Plan, session: Session, left: Sequence[str]) -> None:
     total = len(plan.cells)
     done = sum(session.store.has(cell.key) for cell in plan.cells if cell.key)
     parts = [f"{left.count(kind)} {label}" for kind, label in _KINDS.items() if kind in left]
     shared = sum(cell.key in session.planned for cell in plan.cells if cell.key)
     session.planned.update(plan.keys)
     added = f" ({total - shared} more than the tables before)" if shared else ""
-    _print(f"{table.name}: {done}/{total} cells{added} are there; left to do: {', '.join(parts) or 'nothing'}")
+    _print(f"{title}: {done}/{total} cells{added} are there; left to do: {', '.join(parts) or 'nothing'}")
 
 
 _KINDS = {

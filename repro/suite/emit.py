@@ -72,9 +72,11 @@ def _notes(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
         "pooled over all clips that papers quote; they mix folds, so that even a constant predictor is not at 50 there."
     )
     main = frame[(frame["aggregate"] != "pooled") & ~frame.metric.isin(MEASURED)]
-    seeds = " or ".join(f"{count:g}" for count in sorted(set(main.n_seeds) - {0}))
+    seeds = _counts(main.n_seeds)
     noun = "repetition" if seeds == "1" else "repetitions"
-    notes.append(f"{main.n_subjects.max()} subjects in {main.n_folds.max()} folds, {seeds or 'no'} {noun} of a row.")
+    means = main[main["aggregate"] == "subject_mean"]
+    subjects, folds = (_counts(means[name]) for name in ("n_subjects", "n_folds"))
+    notes.append(f"{subjects or 'no'} subjects in {folds or 'no'} folds, {seeds or 'no'} {noun} of a row.")
     if scale.protocol_of(table) != table.protocol:
         notes.append(
             f"The paper leaves out one subject at a time; scale '{scale.name}' leaves out groups of them, unless "
@@ -109,6 +111,10 @@ def _notes(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str
         notes.append(f"INCOMPLETE: {missing.row.nunique()} of {frame.row.nunique()} rows lack cells (marked *).")
     notes += [f"{place}: cannot be computed, as {reason}." for place, reason in reasons.items()]
     return notes
+
+
+def _counts(numbers: pd.Series) -> str:
+    return " or ".join(f"{count:g}" for count in sorted(set(numbers) - {0}))
 
 
 def to_markdown(table: Table, frame: pd.DataFrame, scale: Scale, reasons: Mapping[str, str] = _NO_REASONS) -> str:

@@ -2,8 +2,8 @@
 
 After each fault every visible file of the store is one that an undisturbed run has, byte by byte, but for circumstances
 such as seconds. The same command, run again, leaves these files alone and ends with the undisturbed run's table, byte
-by byte. Two faults are injected by default; with ``-m faults`` fifty of each kind (or ``REPRO_FAULTS=N``), and those that
-need worker processes, which take seconds to start; in about an hour on two cores.
+by byte. Two faults are injected by default; with ``-m faults`` fifty of each kind (or ``REPRO_FAULTS=N``), and those
+that need worker processes, which take seconds to start; in about an hour on two cores.
 """
 
 import os

@@ -115,7 +115,7 @@ def asked(monkeypatch):
     """In place of simulating and training: the table's plan, whose cells are in the store or not. Tables asked for."""
     seen = []
 
-    def compute(table, options, session, progress):
+    def compute(table, options, session, progress, *, title):
         seen.append(table)
         plan = Plan(tuple(cells()), (), {}, {})
         corpora = {"unbc": SimpleNamespace(dataset=SimpleNamespace(simulated=True, fingerprint="f"))}
@@ -266,16 +266,20 @@ def test_tests_that_cannot_pass_are_told():
 
 
 def test_a_missing_dataset_is_no_verdict(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(claims_command, "compute", lambda *given: INCOMPLETE)
+    monkeypatch.setattr(claims_command, "compute", lambda *given, title: INCOMPLETE)
     assert run(PAGE, store, tmp_path) == INCOMPLETE and not (tmp_path / "tables").exists()
-    monkeypatch.setattr(claims_command, "compute", lambda *given: COMPLETE)
+    monkeypatch.setattr(claims_command, "compute", lambda *given, title: COMPLETE)
     assert run(PAGE, store, tmp_path, "--mode", "plan") == COMPLETE
 
 
 def test_licensed_and_simulated_tables_are_not_mixed(store, tmp_path, asked, monkeypatch, capsys):
     computed = claims_command.compute
     kinds = iter(("licensed", "simulated"))
-    monkeypatch.setattr(claims_command, "compute", lambda *given: replace(computed(*given), data=next(kinds)))
+
+    def compute(*given, title):
+        return replace(computed(*given, title=title), data=next(kinds))
+
+    monkeypatch.setattr(claims_command, "compute", compute)
     other = replace(TABLE, name="u")
     claim = Claim("c", "A claim", "Table 1", (better("x", auc("high"), Entry("u", "high", "AUC")),))
     assert run(page(claim, tables=(TABLE, other)), store, tmp_path) == USAGE

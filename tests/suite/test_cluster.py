@@ -177,3 +177,22 @@ def test_an_interrupt_while_workers_start_waits_and_is_not_lost():
     assert reached and child.stdout == "deaf\n"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
+def test_a_script_without_a_guard_is_told_once_by_each_worker(tmp_path):
+    """Workers import the script, and so run it again; its own run is not disturbed."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from contextlib import ExitStack\n"
+        "from repro.suite.cluster import connect\n"
+        "from repro.suite.where import Where\n"
+        "with ExitStack() as resources:\n"
+        "    try:\n"
+        "        print(connect(resources, Where(jobs=1)).submit(abs, -3).result(timeout=60))\n"
+        "    except ValueError as error:\n"
+        "        print(error)\n"
+    )
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=True)
+    told = ended.stdout.splitlines()
+    assert sorted(told)[0] == "3" and len(told) == 2
+    assert "below if __name__ == '__main__'" in "".join(told)

@@ -208,10 +208,12 @@ def outline_plot(steps: Outline) -> Figure:
 
 
 def _headings(page: Page, steps: Outline) -> None:
-    count = len(steps.segments)
+    count, total = len(steps.segments), len(steps.example.faces)
+    first, last = steps.start + 1, steps.start + count * steps.length
+    shown = f"{total} frames" if total - last + first == 1 else f"{first}–{last} of {total} frames"
     three = 2 * _NEXT + _SIDE
     for x, title, detail in (
-        (_VIDEO + 9.5, "video", f"{len(steps.example.faces)} frames"),
+        (_VIDEO + 9.5, "video", shown),
         (_SEGMENTS + three / 2, f"$S$ = {count} segments", f"of $l$ = {steps.length} frames"),
         (_WEIGHTS + three / 2, "weights $w_{j,i}$, Eq. 11", "of each two consecutive segments"),
         (_MAPS + _SIDE / 2, "maps $e_s$", "Eq. 6"),

@@ -107,7 +107,15 @@ def _header(parts: Sequence[Part]) -> Html:
     if lacking:
         command = tag("code", "python -m repro.NAME")
         listed = join(*(join(", " if place else None, tag("code", name)) for place, name in enumerate(lacking)))
-        lack = tag("p", tag("b", "Not emitted: "), listed, ". Run ", command, " for each.", class_="fault")
+        lack = tag(
+            "p",
+            tag("b", "Not emitted: "),
+            listed,
+            ". Run ",
+            command,
+            " for each, with the options of the others.",
+            class_="fault",
+        )
     else:
         lack = tag("p", "Every experiment was emitted.")
     return tag(
