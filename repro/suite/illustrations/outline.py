@@ -202,18 +202,19 @@ def outline_plot(steps: Outline) -> Figure:
     page.image(_IMAGE, middle - _LARGE / 2, _LARGE, steps.image)
     page.text(_IMAGE + _LARGE / 2, middle + _LARGE / 2 + 3, "min-max to 0…255", color=MUTED)
     words = "simulated data" if steps.example.data == "simulated" else ""
-    remark = "; ".join(filter(None, [words, "maps are means over the three channels"]))
+    last = steps.start + len(steps.segments) * steps.length
+    whole = last - steps.start == len(steps.example.faces)
+    cut = "" if whole else f"of the video, frames {steps.start + 1} to {last} are distilled"
+    remark = "; ".join(filter(None, [words, cut, "maps are means over the three channels"]))
     page.text(_VIDEO, page.height - 2.5, remark, ha="left", color=MUTED)
     return page.figure
 
 
 def _headings(page: Page, steps: Outline) -> None:
-    count, total = len(steps.segments), len(steps.example.faces)
-    first, last = steps.start + 1, steps.start + count * steps.length
-    shown = f"{total} frames" if total - last + first == 1 else f"{first}–{last} of {total} frames"
+    count = len(steps.segments)
     three = 2 * _NEXT + _SIDE
     for x, title, detail in (
-        (_VIDEO + 9.5, "video", shown),
+        (_VIDEO + 9.5, "video", f"{len(steps.example.faces)} frames"),
         (_SEGMENTS + three / 2, f"$S$ = {count} segments", f"of $l$ = {steps.length} frames"),
         (_WEIGHTS + three / 2, "weights $w_{j,i}$, Eq. 11", "of each two consecutive segments"),
         (_MAPS + _SIDE / 2, "maps $e_s$", "Eq. 6"),

@@ -36,6 +36,11 @@ def test_a_long_video_is_cut_around_its_peak_and_within_its_ends(video):
         assert len(steps.segments) == MOST_SEGMENTS and steps.start == start
 
 
+def test_the_page_tells_which_part_of_a_video_is_distilled(video, page, words):
+    assert "of the video, frames 19 to 42 are distilled" in words(page(outline_plot, outline(video(60, peak=30), SPEC)))
+    assert "distilled" not in words(page(outline_plot, outline(video(24), SPEC)))
+
+
 def test_a_video_without_two_segments_is_refused(video):
     with pytest.raises(ValueError, match="7 frames make 1 segments of 4; give a video of 8 frames or more"):
         outline(video(7), SPEC)
