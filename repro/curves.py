@@ -1,8 +1,8 @@
 """Plot how pretext tasks were learned: ``python -m repro.curves``.
 
 Loss and natural accuracy on held-out subjects, against chance, by epoch, of every pretext network in a store, whichever
-table or command had it trained. Written are ``pretext_curves.pdf``, ``.png`` and ``.csv`` in ``figures/simulated/`` or
-``figures/licensed/``, or in both.
+table or command had it trained. Written are ``pretext_curves.pdf``, ``.png``, ``.csv`` and their record, ``.json``, in
+``figures/simulated/`` or ``figures/licensed/``, or in both.
 
 The exit status is 0 if something was plotted, 2 if there is nothing to plot or options cannot be used.
 """
