@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ def pytest_configure(config):
         config.option.benchmark_skip = True
     if not config.option.markexpr:
         config.option.markexpr = "not golden and not faults"
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _module(path):
