@@ -1,6 +1,5 @@
 """Stored predictions: what every number of the suite is computed from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -73,14 +72,6 @@ class Predictions:
             level=frame["level"].to_numpy(),
             scores=frame[scores].to_numpy(dtype=np.float64),
         )
-
-    @classmethod
-    def concatenate(cls, parts: Sequence["Predictions"]) -> "Predictions":
-        """Join predictions of several folds and seeds; all must have the same number of levels."""
-        widths = {part.scores.shape[1] for part in parts}
-        if len(widths) != 1:
-            raise ValueError(f"predictions to join must have one number of levels, got {sorted(widths)}")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
 
     def select(self, chosen: NDArray[Any]) -> "Predictions":
         """Return the predictions at indices or a mask (n,)."""

@@ -137,6 +137,7 @@ def _feed(digest: Any, value: Any) -> None:
         add("dataclass", type(value).__qualname__.encode())
         _feed(digest, [getattr(value, field.name) for field in fields(value)])
     elif isinstance(value, Mapping):
+        add("mapping", b"")
         _feed(digest, [item for pair in value.items() for item in pair])
     elif isinstance(value, Sequence):
         add(f"sequence {len(value)}", b"")

@@ -142,8 +142,9 @@ class Place:
 
 def test_digests_tell_values_apart():
     values = [
-        None, True, 1, 1.0, "1", b"1", "", b"", [], [[]], ["1"], ["1", "1"], ["11"], {"1": 1}, {"1": 1, "2": None},
-        np.zeros(2), np.zeros(2, np.float32), np.zeros((2, 1)), np.ones(2), np.float64(1), np.int64(1),
+        None, True, 1, 1.0, "1", b"1", "", b"", [], [[]], ["1"], ["1", "1"], ["11"],
+        {"1": 1}, ["1", 1], {"1": 1, "2": None}, np.zeros(2), np.zeros(2, np.float32),
+        np.zeros((2, 1)), np.ones(2), np.float64(1), np.int64(1),
         Point(1), Place(1), Point(2), FRAME, FRAME.assign(x=[1, 2]), FRAME.rename(columns={"x": "y"}),
     ]  # fmt: skip
     assert len({digest_of(value) for value in values}) == len(values)

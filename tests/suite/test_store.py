@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from repro.suite.store import CellPredictions, DamagedEntry, Store, hash_of, hash_with_names, hashes_of
+from repro.suite.store import CellPredictions, DamagedEntry, Store, hash_of, hash_with_names, hashes_of, joined
 
 
 def predictions(n=4, **changes):
@@ -33,6 +33,18 @@ def test_round_trip_keeps_everything(tmp_path):
         np.testing.assert_array_equal(getattr(read, name), getattr(predictions(), name))
     assert list(store.keys()) == [KEY]
     assert store.result_folder(KEY) == tmp_path / KEY[:2] / KEY
+
+
+def test_joined_cells_have_their_fold_and_seed_beside_each_sample():
+    first, second = predictions(2), predictions(4, fold=3, seed=5, scores=np.eye(3, dtype=np.float32)[[0, 1, 2, 0]])
+    found = joined([first, second])
+    assert found.subject.tolist() == ["a", "b", "a", "b", "a", "b"] and found.level.tolist() == [0, 1, 0, 1, 2, 0]
+    assert found.fold.tolist() == [1, 1, 3, 3, 3, 3] and found.seed.tolist() == [0, 0, 5, 5, 5, 5]
+    assert found.scores.dtype == np.float64
+    np.testing.assert_array_equal(found.scores, np.concatenate([first.scores, second.scores]))
+    for cells, widths in (([first, predictions(scores=np.full((4, 2), 0.5, np.float32))], r"\[2, 3\]"), ([], r"\[\]")):
+        with pytest.raises(ValueError, match=f"one number of levels, got {widths}"):
+            joined(cells)
 
 
 def test_equal_predictions_are_equal_bytes():
