@@ -8,7 +8,7 @@ per cent is for tables to print.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -113,23 +113,17 @@ def scores_of_intensity(values: ArrayLike, n_levels: int) -> Array:
 
 def mse(levels: ArrayLike, predicted: ArrayLike) -> float:
     """Mean squared error of intensities (n,) against levels (n,), in squared levels."""
-    truth, guess = _paired(levels, predicted)
-    return float(np.mean((truth - guess) ** 2))
+    return _of_one(_mse, levels, predicted)
 
 
 def mae(levels: ArrayLike, predicted: ArrayLike) -> float:
     """Mean absolute error of intensities (n,) against levels (n,), in levels."""
-    truth, guess = _paired(levels, predicted)
-    return float(np.mean(np.abs(truth - guess)))
+    return _of_one(_mae, levels, predicted)
 
 
 def pcc(levels: ArrayLike, predicted: ArrayLike) -> float:
     """Pearson's correlation of levels (n,) and intensities (n,); NaN when either is constant."""
-    truth, guess = _paired(levels, predicted)
-    if _is_constant(truth) or _is_constant(guess):
-        return float("nan")
-    truth, guess = truth - truth.mean(), guess - guess.mean()
-    return float(np.clip(truth @ guess / np.sqrt((truth @ truth) * (guess @ guess)), -1.0, 1.0))
+    return _of_one(_pcc, levels, predicted)
 
 
 def icc(levels: ArrayLike, predicted: ArrayLike) -> float:
@@ -138,10 +132,7 @@ def icc(levels: ArrayLike, predicted: ArrayLike) -> float:
     The formula gives 0 when one of two raters is constant, whatever the other says. That would be a verdict
     on the sample and not on the predictor, so it counts as undefined, as it does for `pcc`.
     """
-    truth, guess = _paired(levels, predicted)
-    if _is_constant(truth) or _is_constant(guess):
-        return float("nan")
-    return icc31(np.stack([truth, guess], axis=1))
+    return _of_one(_icc, levels, predicted)
 
 
 def icc31(ratings: ArrayLike) -> float:
@@ -163,15 +154,7 @@ def icc31(ratings: ArrayLike) -> float:
     table = np.asarray(ratings, dtype=np.float64)
     if table.ndim != 2 or not np.isfinite(table).all():
         raise ValueError(f"ratings must be finite, targets by raters, got shape {table.shape}")
-    n, k = table.shape
-    if n < 2 or k < 2 or all(_is_constant(rater) for rater in table.T):
-        return float("nan")
-    centred = table - table.mean(axis=0)
-    targets = centred.mean(axis=1)
-    residual = centred - targets[:, None]
-    between = k * (targets @ targets) / (n - 1)
-    error = (residual**2).sum() / ((n - 1) * (k - 1))
-    return float((between - error) / (between + (k - 1) * error))
+    return float("nan") if table.size and _is_constant(table.T).all() else float(_icc31(table.T))
 
 
 def auc(positive: ArrayLike, score: ArrayLike) -> float:
@@ -205,6 +188,10 @@ class Contrast:
     positive: Mask
     negative: Mask
     score: Array
+
+    def at(self, samples: NDArray[Any]) -> "Contrast":
+        """Return the contrast of some of the samples, by their numbers or a mask (n,)."""
+        return Contrast(self.positive[samples], self.negative[samples], self.score[samples])
 
     def auc(self) -> float:
         """Return this contrast's AUC; NaN when a side is empty."""
@@ -307,18 +294,61 @@ def auc_binary(
 
 @dataclass(frozen=True)
 class Metric:
-    """An entry of `METRICS`: of the intensity, or of the scores through contrasts; exactly one is given."""
+    """An entry of `METRICS`: of the intensity, or of the scores through contrasts; exactly one is given.
 
-    of_intensity: Callable[[ArrayLike, ArrayLike], float] | None = None
+    Attributes
+    ----------
+    of_intensity : callable, optional
+        Levels and intensities of n samples, both (n,) -> a number; of G groups, (G, n) -> (G,). NaN where undefined.
+    contrasts : callable, optional
+        Levels (n,) and scores (n, L), and for ``auc_binary`` the levels of both sides -> `Contrast` of each AUC.
+    higher_is_better : bool
+    """
+
+    of_intensity: Callable[[Array, Array], Array] | None = None
     contrasts: Callable[..., Iterator[Contrast]] | None = None
     higher_is_better: bool = True
 
 
+def _mse(truth: Array, guess: Array) -> Array:
+    return np.mean((truth - guess) ** 2, axis=-1)
+
+
+def _mae(truth: Array, guess: Array) -> Array:
+    return np.mean(np.abs(truth - guess), axis=-1)
+
+
+def _pcc(truth: Array, guess: Array) -> Array:
+    x, y = (values - values.mean(axis=-1, keepdims=True) for values in (truth, guess))
+    spread = np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1))
+    defined = ~(_is_constant(truth) | _is_constant(guess)) & (spread > 0)
+    return np.clip(_quotient((x * y).sum(axis=-1), spread, defined), -1.0, 1.0)
+
+
+def _icc(truth: Array, guess: Array) -> Array:
+    constant = _is_constant(truth) | _is_constant(guess)
+    return np.where(constant, np.nan, _icc31(np.stack([truth, guess], axis=-2)))
+
+
+def _icc31(ratings: Array) -> Array:
+    """Return ICC(3,1) of tables of ratings (..., k, n), NaN for fewer than two raters or targets."""
+    k, n = ratings.shape[-2:]
+    if n < 2 or k < 2:
+        return np.full(ratings.shape[:-2], np.nan)
+    centred = ratings - ratings.mean(axis=-1, keepdims=True)
+    targets = centred.mean(axis=-2)
+    between = k * (targets * targets).sum(axis=-1) / (n - 1)
+    squares = (centred - targets[..., None, :]) ** 2
+    error = squares.sum(axis=-1).sum(axis=-1) / ((n - 1) * (k - 1))
+    total = between + (k - 1) * error
+    return _quotient(between - error, total, total > 0)
+
+
 METRICS: Mapping[str, Metric] = {
-    "mse": Metric(of_intensity=mse, higher_is_better=False),
-    "mae": Metric(of_intensity=mae, higher_is_better=False),
-    "pcc": Metric(of_intensity=pcc),
-    "icc": Metric(of_intensity=icc),
+    "mse": Metric(of_intensity=_mse, higher_is_better=False),
+    "mae": Metric(of_intensity=_mae, higher_is_better=False),
+    "pcc": Metric(of_intensity=_pcc),
+    "icc": Metric(of_intensity=_icc),
     "auc_ovr": Metric(contrasts=contrasts_ovr),
     "auc_ovo": Metric(contrasts=contrasts_ovo),
     "auc_binary": Metric(contrasts=contrasts_binary),
@@ -344,14 +374,26 @@ class MetricOptions:
 
     def contrasts(self, name: str, levels: ArrayLike, scores: ArrayLike) -> Iterator[Contrast]:
         """Return the contrasts of the AUC called ``name``."""
-        make = METRICS[name].contrasts
+        make = metric_called(name).contrasts
         if make is None:
             raise ValueError(f"{name} is no AUC and has no contrasts")
         sides = {"negative": self.negative, "positive": self.positive} if name == "auc_binary" else {}
-        return make(levels, scores, **sides)
+        return make(levels, _probabilities(scores), **sides)
+
+    def intensities(self, levels: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
+        """Return levels and decoded intensities, both (n,), of which errors and correlations are taken."""
+        truth, table = _labelled(levels, scores)
+        return truth.astype(np.float64), intensity(table, decode=self.decode)
 
 
 DEFAULTS = MetricOptions()
+
+
+def metric_called(name: str) -> Metric:
+    """Return an entry of `METRICS`; a ValueError tells the names that there are."""
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; known are {', '.join(METRICS)}")
+    return METRICS[name]
 
 
 def with_decoding(name: str, options: MetricOptions = DEFAULTS) -> tuple[str, MetricOptions]:
@@ -411,13 +453,10 @@ def compute(name: str, levels: ArrayLike, scores: ArrayLike, options: MetricOpti
         For an unknown name, mismatched or empty arrays, levels outside 0..L - 1, or scores that are not
         probabilities.
     """
-    if name not in METRICS:
-        raise ValueError(f"unknown metric {name!r}; known are {', '.join(METRICS)}")
-    of_intensity = METRICS[name].of_intensity
+    of_intensity = metric_called(name).of_intensity
     if of_intensity is None:
-        return _macro(options.contrasts(name, levels, _probabilities(scores)))
-    truth, table = _labelled(levels, scores)
-    return of_intensity(truth, intensity(table, decode=options.decode))
+        return _macro(options.contrasts(name, levels, scores))
+    return float(of_intensity(*options.intensities(levels, scores)))
 
 
 def compute_each(
@@ -442,20 +481,41 @@ def compute_each(
     ValueError
         As `compute` does.
     """
-    if name not in METRICS:
-        raise ValueError(f"unknown metric {name!r}; known are {', '.join(METRICS)}")
-    truth, table = _labelled(levels, _probabilities(scores))
+    of_intensity = metric_called(name).of_intensity
     group = np.asarray(groups, dtype=np.intp)
-    order = np.argsort(group, kind="stable")
-    truth, table, group = truth[order], np.ascontiguousarray(table[order]), group[order]
     sizes = np.bincount(group)
-    of_intensity = METRICS[name].of_intensity
+    order = np.argsort(_small(group, len(sizes)), kind="stable")
     if of_intensity is None:
-        values = np.stack([_auc_of_each(contrast, group, sizes) for contrast in options.contrasts(name, truth, table)])
-        return _mean_of_each(values)
-    guess = intensity(table, decode=options.decode)
-    ends = np.cumsum(sizes)
-    return np.array([of_intensity(truth[e - n : e], guess[e - n : e]) for e, n in zip(ends, sizes, strict=True)])
+        contrasts = options.contrasts(name, levels, scores)
+        return mean_over_defined(
+            np.stack([_auc_of_each(one.at(order), group[order], sizes) for one in contrasts], axis=1)
+        )
+    truth, guess = (values[order] for values in options.intensities(levels, scores))
+    found = np.empty(len(sizes))
+    for chosen, samples in alike(sizes):
+        found[chosen] = of_intensity(truth[samples], guess[samples])
+    return found
+
+
+def alike(sizes: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Divide groups of samples that follow each other into those of equal size.
+
+    Parameters
+    ----------
+    sizes : ndarray of int, shape (G,)
+        Number of samples of each group.
+
+    Yields
+    ------
+    groups : ndarray of int, shape (g,)
+        The groups of one size n.
+    samples : ndarray of int, shape (g, n)
+        Their samples.
+    """
+    begins = np.cumsum(sizes) - sizes
+    for size in np.unique(sizes):
+        chosen = np.flatnonzero(sizes == size)
+        yield chosen, begins[chosen, None] + np.arange(size)
 
 
 def _auc_of_each(contrast: Contrast, group: NDArray[np.intp], sizes: NDArray[np.intp]) -> Array:
@@ -463,8 +523,9 @@ def _auc_of_each(contrast: Contrast, group: NDArray[np.intp], sizes: NDArray[np.
     used = contrast.positive | contrast.negative
     owner, positive, score = group[used], contrast.positive[used], contrast.score[used]
     n_groups = len(sizes)
-    order = np.lexsort((score, owner))
-    owner, positive, score = owner[order], positive[order], score[order]
+    order = np.argsort(score)
+    order = order[np.argsort(_small(owner, n_groups)[order], kind="stable")]
+    positive, score = positive[order], score[order]  # owners are as they were
     counts = np.bincount(owner, minlength=n_groups)
     start = (np.cumsum(counts) - counts)[owner]
     # a run of equal scores shares the mean of its ranks
@@ -473,20 +534,30 @@ def _auc_of_each(contrast: Contrast, group: NDArray[np.intp], sizes: NDArray[np.
     first = np.flatnonzero(new)
     last = np.append(first[1:], len(score)) - 1
     run = np.cumsum(new) - 1
-    rank = (first[run] + last[run]) / 2 - start + 1
-    n_positive = np.bincount(owner[positive], minlength=n_groups)
+    rank = ((first + last) / 2)[run] - start + 1
+    winners = owner[positive]
+    n_positive = np.bincount(winners, minlength=n_groups)
     n_negative = counts - n_positive
-    rank_sum = np.bincount(owner[positive], rank[positive], minlength=n_groups)
+    rank_sum = np.bincount(winners, rank[positive], minlength=n_groups)
     pairs = n_positive * n_negative
     won = rank_sum - n_positive * (n_positive + 1) / 2
     return np.divide(won, pairs, out=np.full(n_groups, np.nan), where=pairs > 0)
 
 
-def _mean_of_each(values: Array) -> Array:
-    """Return the mean over the contrasts (C, G) that are defined in each group, as `_macro` does."""
-    if len(values) == 1:
-        return values[0]
-    return np.array([own[~np.isnan(own)].mean() if not np.isnan(own).all() else np.nan for own in values.T.copy()])
+def _small(numbers: NDArray[np.intp], n: int) -> NDArray:
+    """Return numbers 0..n - 1 in a type of 16 bits if they fit: NumPy sorts those by counting."""
+    return numbers.astype(np.uint16) if n <= 1 << 16 else numbers
+
+
+def mean_over_defined(values: Array) -> Array:
+    """Return the mean of each row of values (G, C) over those that are not NaN, (G,); NaN where all are."""
+    defined = ~np.isnan(values)
+    sizes = defined.sum(axis=1)
+    given, means = values[defined], np.full(len(values), np.nan)
+    for chosen, places in alike(sizes):
+        if places.size:
+            means[chosen] = given[places].mean(axis=1)
+    return means
 
 
 def evaluate(levels: ArrayLike, scores: ArrayLike, options: MetricOptions = DEFAULTS) -> Metrics:
@@ -497,13 +568,22 @@ def evaluate(levels: ArrayLike, scores: ArrayLike, options: MetricOptions = DEFA
 
 def _macro(contrasts: Iterator[Contrast]) -> float:
     """Return the mean AUC over the contrasts that have both sides, NaN when none has."""
-    values = np.array([contrast.auc() for contrast in contrasts])
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else float("nan")
+    return float(mean_over_defined(np.array([[contrast.auc() for contrast in contrasts]]))[0])
 
 
-def _is_constant(values: Array) -> bool:
-    return bool(np.ptp(values) <= _CONSTANT * np.abs(values).max())
+def _of_one(metric: Callable[[Array, Array], Array], levels: ArrayLike, predicted: ArrayLike) -> float:
+    """Return a metric of one group of samples, whose arrays may not fit together."""
+    truth, guess = _paired(levels, predicted)
+    return float(metric(truth, guess))
+
+
+def _is_constant(values: Array) -> Mask:
+    """Whether values (..., n) are equal up to rounding, (...)."""
+    return np.ptp(values, axis=-1) <= _CONSTANT * np.abs(values).max(axis=-1)
+
+
+def _quotient(numerator: Array, denominator: Array, defined: Mask) -> Array:
+    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=defined)
 
 
 def _vector(values: ArrayLike, name: str) -> Array:

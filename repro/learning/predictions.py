@@ -54,8 +54,25 @@ class Predictions:
     @cached_property
     def by_subject(self) -> tuple[NDArray[np.str_], NDArray[np.intp]]:
         """Names of the subjects, sorted, and the number of each prediction's among them, (n,)."""
-        names, index = np.unique(self.subject, return_inverse=True)
-        return names, index
+        return _numbered(self.subject)
+
+    @cached_property
+    def by_fold(self) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        """The folds, sorted, and the number of each prediction's among them, (n,)."""
+        return _numbered(self.fold)
+
+    @cached_property
+    def by_seed(self) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        """The seeds, sorted, and the number of each prediction's among them, (n,)."""
+        return _numbered(self.seed)
+
+    @cached_property
+    def by_run(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Number of the subject of each run (its fold and seed), ascending, and of each prediction's run, (n,)."""
+        _, subject = self.by_subject
+        (folds, fold), (seeds, seed) = self.by_fold, self.by_seed
+        runs, run = _numbered((subject * len(folds) + fold) * len(seeds) + seed)
+        return runs // (len(folds) * len(seeds)), run
 
     @classmethod
     def from_frame(cls, frame: "pd.DataFrame") -> "Predictions":
@@ -76,3 +93,10 @@ class Predictions:
     def select(self, chosen: NDArray[Any]) -> "Predictions":
         """Return the predictions at indices or a mask (n,)."""
         return Predictions(*(getattr(self, name)[chosen] for name in _COLUMNS))
+
+
+def _numbered(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the different values (n,), sorted, and the number of each among them: predictions come in long runs."""
+    begins = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+    found, number = np.unique(values[begins], return_inverse=True)
+    return found, np.repeat(number, np.diff(np.append(begins, len(values))))

@@ -27,14 +27,14 @@ subjects, values      percentile  BCa   widened BCa
 per cent of draws.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from repro.learning.metrics import Contrast
+from repro.learning.metrics import Contrast, Mask
 from repro.learning.seeds import seed_from
 
 Array = NDArray[np.float64]
@@ -221,25 +221,108 @@ def _spreads(s: _Sums) -> tuple[Array, Array, Array]:
     return of_x, of_y, s.n * s.xy - s.x * s.y
 
 
-def auc_statistic(contrasts: Iterable[Contrast], subject: NDArray[np.intp], n_subjects: int) -> Statistic:
-    """Return a pooled AUC, the mean over the contrasts that a resample can form, as a function of counts.
+class Pairs(NamedTuple):
+    """The pairs of a contrast's samples, by their subjects.
+
+    Attributes
+    ----------
+    won : ndarray, shape (S, S)
+        Pairs in which a positive of s outscores a negative of t, ties counting one half.
+    positives, negatives : ndarray, shape (S,)
+        Each subject's samples of both sides.
+    """
+
+    won: Array
+    positives: Array
+    negatives: Array
+
+    @property
+    def auc(self) -> float:
+        """The contrast's AUC; NaN when a side is empty."""
+        n = self.positives.sum() * self.negatives.sum()
+        return float(self.won.sum() / n) if n else float("nan")
+
+
+def pairs_of(contrast: Contrast, subject: NDArray[np.intp], n_subjects: int) -> Pairs:
+    """Count the pairs of a contrast.
 
     Parameters
     ----------
-    contrasts : iterable of Contrast
+    contrast : Contrast
     subject : ndarray of int, shape (n,)
         Subject of each sample, in 0..n_subjects - 1.
     n_subjects : int
 
     Returns
     -------
+    Pairs
+    """
+    positives, negatives = (
+        np.bincount(subject[side], minlength=n_subjects).astype(np.float64)
+        for side in (contrast.positive, contrast.negative)
+    )
+    order = np.argsort(contrast.score)
+    score, of, winner, loser = contrast.score[order], subject[order], contrast.positive[order], contrast.negative[order]
+    if positives.sum() <= negatives.sum():
+        twice = _twice_won(score, of, winner, loser, n_subjects)
+    else:  # what takes time is a row of each winner
+        twice = _twice_won(-score[::-1], of[::-1], loser[::-1], winner[::-1], n_subjects).T
+    return Pairs(twice / 2, positives, negatives)
+
+
+def _twice_won(score: Array, subject: NDArray[np.intp], winner: Mask, loser: Mask, n_subjects: int) -> NDArray[np.intp]:
+    """Return twice the pairs (S, S) in which a winner of s has a higher score than a loser of t; scores ascend."""
+    twice = np.zeros((n_subjects, n_subjects), dtype=np.intp)
+    won_by, lost_by = subject[winner], subject[loser]
+    if not (len(won_by) and len(lost_by)):
+        return twice
+    # for each loser, the first of the winners that it does not exceed, and the first of those that exceed it
+    before: NDArray[np.intp] = np.cumsum(winner) - winner
+    if (equal := score[1:] == score[:-1]).any():
+        first = np.flatnonzero(np.append(True, ~equal))
+        lengths = np.diff(np.append(first, len(score)))
+        reached: NDArray[np.intp] = np.repeat(before[first], lengths)[loser]
+        exceeded = np.repeat(np.append(before[first[1:]], len(won_by)), lengths)[loser]
+    else:
+        reached = exceeded = before[loser]
+    places = np.concatenate([reached, exceeded]) * n_subjects + np.concatenate([lost_by, lost_by])
+    # beaten[r, t]: losers of t that the r-th winner reaches, and those that it exceeds
+    beaten = np.bincount(places, minlength=(len(won_by) + 1) * n_subjects).reshape(-1, n_subjects)[:-1]
+    beaten = np.cumsum(beaten, axis=0, dtype=np.int32)
+    by_winner = np.argsort(won_by, kind="stable")
+    winners, first = np.unique(won_by[by_winner], return_index=True)
+    twice[winners] = np.add.reduceat(beaten[by_winner], first, axis=0, dtype=np.intp)
+    return twice
+
+
+def auc_statistic(pairs: Sequence[Pairs]) -> Statistic:
+    """Return a pooled AUC, the mean over the contrasts that a resample can form, as a function of counts.
+
+    Parameters
+    ----------
+    pairs : sequence of Pairs
+        Of each contrast, see `pairs_of`.
+
+    Returns
+    -------
     callable
         Equal to the AUC of the resample's samples, computed directly, up to rounding.
     """
-    return _statistic_of_pairs(_tables(contrasts, subject, n_subjects))
+    of_both = [np.flatnonzero((one.positives > 0) | (one.negatives > 0)) for one in pairs]
+
+    def statistic(counts: Array) -> Array:
+        values = np.full((len(pairs), len(counts)), np.nan)
+        for row, one, some in zip(values, pairs, of_both, strict=True):
+            own, won = (
+                (counts, one.won) if len(some) == len(one.won) else (counts[:, some], one.won[np.ix_(some, some)])
+            )
+            row[:] = _ratio(((own @ won) * own).sum(axis=1), (counts @ one.positives) * (counts @ one.negatives))
+        return mean_of_defined(values)
+
+    return statistic
 
 
-def mean_auc_statistic(parts: Sequence[tuple[Iterable[Contrast], NDArray[np.intp]]], n_subjects: int) -> Statistic:
+def mean_auc_statistic(of_seeds: Sequence[Sequence[Pairs]]) -> Statistic:
     """Return the mean over several seeds of a pooled AUC as a function of counts.
 
     Where all seeds predict samples of the same subjects and levels, the pairs of a resample are the same in number, so
@@ -247,57 +330,14 @@ def mean_auc_statistic(parts: Sequence[tuple[Iterable[Contrast], NDArray[np.intp
 
     Parameters
     ----------
-    parts : sequence of (contrasts, subject)
+    of_seeds : sequence of sequence of Pairs
         As for `auc_statistic`, for each seed.
-    n_subjects : int
     """
-    tables = [_tables(contrasts, subject, n_subjects) for contrasts, subject in parts]
-    totals = [np.array([table[1:] for table in of_seed]) for of_seed in tables]
+    totals = [np.array([one[1:] for one in pairs]) for pairs in of_seeds]
     if all(np.array_equal(own, totals[0]) for own in totals):
-        of_contrasts = zip(*tables, strict=True)
-        tables = [[(np.mean([won for won, _, _ in own], axis=0), own[0][1], own[0][2]) for own in of_contrasts]]
-    return average_statistic([_statistic_of_pairs(of_seed) for of_seed in tables])
-
-
-_Pairs = tuple[Array, Array, Array]
-"""Pairs won (S, S) by positives of s over negatives of t, and each subject's numbers of both (S,)."""
-
-
-def _tables(contrasts: Iterable[Contrast], subject: NDArray[np.intp], n_subjects: int) -> list[_Pairs]:
-    usable = [c for c in contrasts if c.positive.any() and c.negative.any()]
-    return [_pair_counts(contrast, subject, n_subjects) for contrast in usable]
-
-
-def _statistic_of_pairs(tables: Sequence[_Pairs]) -> Statistic:
-    def statistic(counts: Array) -> Array:
-        values = np.full((len(tables), len(counts)), np.nan)
-        for row, (wins, positives, negatives) in zip(values, tables, strict=True):
-            some, other = np.flatnonzero(positives), np.flatnonzero(negatives)
-            won = ((counts[:, some] @ wins[np.ix_(some, other)]) * counts[:, other]).sum(axis=1)
-            row[:] = _ratio(won, (counts @ positives) * (counts @ negatives))
-        return mean_of_defined(values)
-
-    return statistic
-
-
-def _pair_counts(contrast: Contrast, subject: NDArray[np.intp], n_subjects: int) -> _Pairs:
-    """Return wins (S, S) of positives of s over negatives of t, and each subject's numbers of both (S,)."""
-    winner, loser = subject[contrast.positive], subject[contrast.negative]
-    high, low = contrast.score[contrast.positive], contrast.score[contrast.negative]
-    order = np.argsort(low, kind="stable")
-    # beaten[r, t]: negatives of subject t among the r lowest.
-    beaten = np.zeros((len(low) + 1, n_subjects), dtype=np.float32)  # exact for whole numbers below 2**24
-    beaten[np.arange(1, len(low) + 1), loser[order]] = 1
-    np.cumsum(beaten, axis=0, out=beaten)
-    by_winner = np.argsort(winner, kind="stable")
-    winners, first = np.unique(winner[by_winner], return_index=True)
-    below, not_above = (np.searchsorted(low[order], high[by_winner], side) for side in ("left", "right"))
-    twice = beaten[below] + beaten[not_above]
-    wins = np.zeros((n_subjects, n_subjects))
-    wins[winners] = np.add.reduceat(twice, first, axis=0, dtype=np.float64) / 2
-    positives = np.bincount(winner, minlength=n_subjects).astype(np.float64)
-    negatives = np.bincount(loser, minlength=n_subjects).astype(np.float64)
-    return wins, positives, negatives
+        of_contrasts = zip(*of_seeds, strict=True)
+        of_seeds = [[own[0]._replace(won=np.mean([one.won for one in own], axis=0)) for own in of_contrasts]]
+    return average_statistic([auc_statistic(pairs) for pairs in of_seeds])
 
 
 def average_statistic(statistics: Sequence[Statistic]) -> Statistic:

@@ -13,12 +13,11 @@ p-values of several comparisons are adjusted (Holm). Everything is deterministic
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from repro.learning.metrics import DEFAULTS, METRICS, MetricOptions, compute, compute_each, intensity
+from repro.learning.metrics import DEFAULTS, MetricOptions, alike, compute_each, mean_over_defined, metric_called
 from repro.learning.predictions import Predictions
 from repro.learning.resampling import (
     Statistic,
@@ -28,6 +27,7 @@ from repro.learning.resampling import (
     mean_auc_statistic,
     mean_of_defined,
     mean_statistic,
+    pairs_of,
 )
 
 Array = NDArray[np.float64]
@@ -123,23 +123,19 @@ def per_subject(predictions: Predictions, metric: str, options: MetricOptions = 
         For an unknown metric or unusable predictions.
     """
     subjects, subject = predictions.by_subject
-    (folds, fold), (seeds, seed) = (np.unique(x, return_inverse=True) for x in (predictions.fold, predictions.seed))
-    runs, run = np.unique((subject * len(folds) + fold) * len(seeds) + seed, return_inverse=True)
-    of_all = compute_each(metric, predictions.level, predictions.scores, run, options)
-    ends = np.searchsorted(runs, np.arange(len(subjects) + 1) * len(folds) * len(seeds))
-    values, partly = np.full(len(subjects), np.nan), []
-    for index, name in enumerate(subjects.tolist()):
-        of_runs = of_all[ends[index] : ends[index + 1]]
-        values[index] = mean_of_defined(of_runs)
-        if np.isnan(of_runs).any() and not np.isnan(of_runs).all():
-            partly.append(name)
+    owner, run = predictions.by_run
+    of_runs = compute_each(metric, predictions.level, predictions.scores, run, options)
+    sizes = np.bincount(owner)
+    values, missing = np.empty(len(subjects)), np.bincount(owner, np.isnan(of_runs))
+    for chosen, runs in alike(sizes):
+        values[chosen] = mean_of_defined(of_runs[runs].T)
     return SubjectValues(
         metric=metric,
         subjects=tuple(subjects.tolist()),
         values=values,
-        n_folds=len(folds),
-        n_seeds=len(seeds),
-        partly_undefined=tuple(partly),
+        n_folds=len(predictions.by_fold[0]),
+        n_seeds=len(predictions.by_seed[0]),
+        partly_undefined=tuple(subjects[(missing > 0) & (missing < sizes)].tolist()),
     )
 
 
@@ -234,11 +230,16 @@ def pooled(
         For an unknown metric or unusable predictions.
     """
     subjects, subject = predictions.by_subject
-    seeds = np.unique(predictions.seed)
-    masks = [predictions.seed == seed for seed in seeds]
-    parts = [(predictions.level[mask], predictions.scores[mask], subject[mask]) for mask in masks]
-    of_seeds = np.array([compute(metric, level, scores, options) for level, scores, _ in parts])
-    statistic = _pooled_statistic(parts, metric, options, len(subjects))
+    seeds, seed = predictions.by_seed
+    samples = [np.flatnonzero(seed == number) for number in range(len(seeds))]
+    if (formula := metric_called(metric).of_intensity) is None:
+        of_seeds, statistic = _pooled_auc(predictions, samples, metric, options)
+    else:
+        level, guess = options.intensities(predictions.level, predictions.scores)
+        parts = [(subject[own], level[own], guess[own]) for own in samples]
+        of_seeds = np.array([formula(own_level, own_guess) for _, own_level, own_guess in parts])
+        of_parts = [intensity_statistic(metric, of, len(subjects), *values) for of, *values in parts]
+        statistic = average_statistic(of_parts)
     low, high = bootstrap_interval(statistic, len(subjects), confidence=confidence, n_resamples=n_resamples)
     return Estimate(
         metric=metric,
@@ -247,27 +248,21 @@ def pooled(
         ci_low=low,
         ci_high=high,
         n_subjects=len(subjects),
-        n_folds=len(np.unique(predictions.fold)),
+        n_folds=len(predictions.by_fold[0]),
         n_seeds=len(seeds),
         undefined=tuple(f"seed {seed}" for seed in seeds[np.isnan(of_seeds)]),
     )
 
 
-def _pooled_statistic(
-    parts: Sequence[tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]],
-    metric: str,
-    options: MetricOptions,
-    n_subjects: int,
-) -> Statistic:
-    """Return the mean over seeds of a metric as a function of counts, from each seed's levels, scores and subjects."""
-    if METRICS[metric].contrasts is not None:
-        contrasts = [(options.contrasts(metric, level, scores), subject) for level, scores, subject in parts]
-        return mean_auc_statistic(contrasts, n_subjects)
-    of_seeds = []
-    for level, scores, subject in parts:
-        predicted = intensity(scores, decode=options.decode)
-        of_seeds.append(intensity_statistic(metric, subject, n_subjects, level.astype(np.float64), predicted))
-    return average_statistic(of_seeds)
+def _pooled_auc(
+    predictions: Predictions, of_seeds: Sequence[NDArray[np.intp]], metric: str, options: MetricOptions
+) -> tuple[Array, Statistic]:
+    """Return an AUC of each seed, and its mean as a function of counts."""
+    subjects, subject = predictions.by_subject
+    contrasts = list(options.contrasts(metric, predictions.level, predictions.scores))
+    pairs = [[pairs_of(one.at(own), subject[own], len(subjects)) for one in contrasts] for own in of_seeds]
+    values = mean_over_defined(np.array([[one.auc for one in of_seed] for of_seed in pairs]))
+    return values, mean_auc_statistic(pairs)
 
 
 @dataclass(frozen=True)

@@ -76,14 +76,14 @@ class _Gathered:
     def add(self, part: Table, computed: Computed, session: Session) -> None:
         """Read a part of a table; damaged entries are told and count as missing."""
         found = Readings(computed.table, computed.plan, session.store)
-        for line in (*computed.damaged, *found.damaged):
-            _say(line)
         there = {row.label for row in computed.table.rows}
         for row in part.rows:
             for column in part.columns:
                 known = row.label in there
                 reading = _reading(found, row.label, column) if known else Reading(None, applicable=False)
                 self.readings[Entry(part.name, row.label, column.label)] = reading
+        for line in (*computed.damaged, *found.damaged):
+            _say(line)
         self.tables.append(
             {
                 "table": part.name,
@@ -108,7 +108,7 @@ def _reading(found: Readings, row: str, column: Column) -> Reading:
     """Return what is there of a number, or whether it is missing."""
     if found.is_complete(row, column.label):
         return Reading(found.values(row, column.label))
-    _, expected = (found.measured if column.metric in MEASURED else found.cells)(row, column.label)
+    _, expected = (found.measured if column.metric in MEASURED else found.counts)(row, column.label)
     return Reading(None, applicable=expected > 0)
 
 

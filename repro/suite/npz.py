@@ -57,7 +57,7 @@ def read_npz(data: bytes) -> dict[str, NDArray]:
         Whatever `numpy.load` raises for what it cannot read, and for arrays of objects.
     """
     try:
-        return dict(_members(data))
+        return _by_layout(data)
     except (_Unusual, struct.error, ValueError, TypeError, SyntaxError):
         return _by_numpy(data)
 
@@ -70,32 +70,50 @@ def _by_numpy(data: bytes) -> dict[str, NDArray]:
     return found
 
 
-def _members(data: bytes) -> Iterator[tuple[str, NDArray]]:
-    """Yield the arrays; how a file of this length was laid out before is tried first, and verified."""
-    known = _PLACES.get(len(data))
-    if known is not None and all(data[one.begin : one.values] == one.head for one in known):
-        places = known
-    else:
-        places = list(_directory(data))
-        if len(_PLACES) < _MOST_LENGTHS:
-            _PLACES[len(data)] = places
-    for one in places:
-        layout = one.layout
-        yield one.name, np.frombuffer(data, layout.dtype, layout.size, one.values).reshape(layout.shape)
+class _Arrays(NamedTuple):
+    """How arrays lie in a file: at some places it has `heads`, which tell names and layouts; `dtype` has the arrays."""
+
+    places: list[slice]
+    heads: list[bytes]
+    dtype: np.dtype
+
+
+_KNOWN: dict[int, _Arrays] = {}
+_MOST_LENGTHS = 4096
+
+
+def _by_layout(data: bytes) -> dict[str, NDArray]:
+    """Read the arrays; how a file of this length was laid out before is tried first, and verified."""
+    arrays = _KNOWN.get(len(data))
+    if arrays is None or [data[place] for place in arrays.places] != arrays.heads:
+        arrays = _arrays(data)
+        if len(_KNOWN) < _MOST_LENGTHS:
+            _KNOWN[len(data)] = arrays
+    record = np.frombuffer(data, arrays.dtype).reshape(())
+    return {name: record[name] for name in arrays.dtype.names or ()}
+
+
+def _arrays(data: bytes) -> _Arrays:
+    members = list(_directory(data))
+    dtype = np.dtype(
+        {
+            "names": [one.name for one in members],
+            "formats": [(one.layout.dtype, one.layout.shape) for one in members],
+            "offsets": [one.values for one in members],
+            "itemsize": len(data),
+        }
+    )
+    places = [slice(one.begin, one.values) for one in members]
+    return _Arrays(places, [data[place] for place in places], dtype)
 
 
 class _Place(NamedTuple):
-    """Where an array lies: from `begin` to `values` its file has `head`, which tells its name and its layout."""
+    """Where an array lies: from `begin` to `values` its file has its head."""
 
     name: str
     begin: int
-    head: bytes
     values: int
     layout: _Layout
-
-
-_PLACES: dict[int, list[_Place]] = {}
-_MOST_LENGTHS = 4096
 
 
 def _directory(data: bytes) -> Iterator[_Place]:
@@ -128,8 +146,7 @@ def _place(data: bytes, name: bytes, offset: int, size: int) -> _Place:
     layout = _layout(data[start + 10 : values])
     if values + layout.size * layout.dtype.itemsize != start + size or start + size > len(data):
         raise _Unusual
-    begin = offset + 26
-    return _Place(name.decode("ascii").removesuffix(".npy"), begin, data[begin:values], values, layout)
+    return _Place(name.decode("ascii").removesuffix(".npy"), offset + 26, values, layout)
 
 
 @lru_cache(maxsize=4096)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeAlias
 
 from repro.learning.metrics import MetricOptions, with_decoding
 from repro.learning.predictions import Predictions
 from repro.learning.statistics import Estimate, SubjectValues, by_unit, per_subject, subject_mean
-from repro.suite.plan import Cell, Plan
+from repro.suite.aggregates import Request, aggregate_all, read_cells
+from repro.suite.plan import Plan
 from repro.suite.spec import Column, Place, Row, Table
-from repro.suite.store import CellPredictions, DamagedEntry, Store, joined
+from repro.suite.store import DamagedEntry, Store, joined
 from repro.suite.work import MEASURED
 
 __all__ = ["PAIN", "Readings", "metric_of"]
+
+_At: TypeAlias = tuple[str, Place]
+"""A row's label and the place where it meets a column: what several columns may show of the same cells."""
 
 PAIN: Mapping[str, Mapping[str, tuple[int, ...] | None]] = {
     "unbc": {"negative": (0,), "positive": None},
@@ -27,8 +32,18 @@ def metric_of(row: Row, column: Column) -> tuple[str, MetricOptions]:
     return with_decoding(row.metric(column), options)
 
 
+class Aggregated(NamedTuple):
+    """A number's estimates by their aggregates, from how many cells, and from how many they should be."""
+
+    estimates: Mapping[str, Estimate | None]
+    n_cells: int
+    n_planned: int
+
+
 class Readings:
     """The cells and measurements of a table that are there and sound; damaged ones are set aside.
+
+    Cells are read when they are asked for.
 
     Parameters
     ----------
@@ -39,34 +54,57 @@ class Readings:
     Attributes
     ----------
     damaged : list of str
-        What failed its check, where it was moved to; it counts as missing.
+        What failed its check until now, where it was moved to; it counts as missing.
     """
 
     def __init__(self, table: Table, plan: Plan, store: Store) -> None:
         self.plan = plan
         self.damaged: list[str] = []
+        self._store = store
         self._rows = {row.label: row for row in table.rows}
         self._columns = {column.label: column for column in table.columns}
-        self._cells: dict[tuple[str, Place], list[Cell]] = {}
-        self._joined: dict[tuple[str, Place], Predictions | None] = {}
+        self._keys: dict[_At, list[str]] = {}
+        self._read: dict[_At, tuple[Predictions | None, int]] = {}
         for cell in plan.cells:
             if cell.applicable:
-                self._cells.setdefault((cell.row, cell.place), []).append(cell)
-        self._available = self._read(store)
-        self._series = self._read_series(store)
+                self._keys.setdefault((cell.row, cell.place), []).append(cell.key)
+        self._series = self._read_series()
 
-    def cells(self, row: str, column: str) -> tuple[list[CellPredictions], int]:
-        """Return the predictions that are there, and how many there should be (0: not applicable)."""
-        planned = self._cells.get((row, self._rows[row].place(self._columns[column])), [])
-        return [self._available[cell.key] for cell in planned if cell.key in self._available], len(planned)
+    def counts(self, row: str, column: str) -> tuple[int, int]:
+        """Return the number of cells that are there and sound, and how many there should be (0: not applicable)."""
+        at = self._at(row, column)
+        return self._found(at)[1], len(self._keys.get(at, ()))
 
     def predictions(self, row: str, column: str) -> Predictions | None:
         """Return the predictions that are there, joined once for all columns that show the same; None without any."""
-        place = row, self._rows[row].place(self._columns[column])
-        if place not in self._joined:
-            done, _ = self.cells(row, column)
-            self._joined[place] = joined(done) if done else None
-        return self._joined[place]
+        return self._found(self._at(row, column))[0]
+
+    def aggregates(self, numbers: Iterable[tuple[Row, Column]]) -> dict[tuple[str, str], Aggregated]:
+        """Aggregate cells, those of very many in several processes.
+
+        Parameters
+        ----------
+        numbers : iterable of (Row, Column)
+            Rows and columns of the table, whose numbers are metrics of a row's own cells.
+
+        Returns
+        -------
+        dict
+            Labels of row and column -> what is there.
+        """
+        shown: dict[_At, list[tuple[Row, Column]]] = {}
+        for row, column in numbers:
+            shown.setdefault(self._at(row.label, column.label), []).append((row, column))
+        requests = [
+            Request(list(filter(None, self._keys.get(at, ()))), [metric_of(*number) for number in own])
+            for at, own in shown.items()
+        ]
+        found: dict[tuple[str, str], Aggregated] = {}
+        for (at, own), made in zip(shown.items(), aggregate_all(requests, self._store), strict=True):
+            self.damaged += made.damaged
+            for (row, column), estimates in zip(own, made.estimates, strict=True):
+                found[row.label, column.label] = Aggregated(estimates, made.n_cells, len(self._keys.get(at, ())))
+        return found
 
     def measured(self, row: str, column: str) -> tuple[SubjectValues | None, int]:
         """Return what was measured of each unit, or None if it is not there, and whether it should be (0 or 1)."""
@@ -101,29 +139,29 @@ class Readings:
         if self._columns[column].metric in MEASURED:
             found, expected = self.measured(row, column)
             return bool(expected) and found is not None
-        done, expected = self.cells(row, column)
-        return bool(expected) and len(done) == expected
+        done, expected = self.counts(row, column)
+        return bool(expected) and done == expected
 
-    def _read(self, store: Store) -> dict[str, CellPredictions]:
-        available: dict[str, CellPredictions] = {}
-        for key in self.plan.keys:
-            if not store.has(key):
-                continue
-            try:
-                available[key] = store.recall(key).predictions
-            except DamagedEntry as error:
-                self.damaged.append(store.reject(error, store.result_folder(key)))
-        return available
+    def _at(self, row: str, column: str) -> _At:
+        return row, self._rows[row].place(self._columns[column])
 
-    def _read_series(self, store: Store) -> dict[tuple[str, str], SubjectValues]:
+    def _found(self, at: _At) -> tuple[Predictions | None, int]:
+        """Return what is there where a row meets columns, joined, and of how many cells; damaged ones are told."""
+        if at not in self._read:
+            cells, damaged = read_cells(filter(None, self._keys.get(at, ())), self._store)
+            self.damaged += damaged
+            self._read[at] = joined(cells) if cells else None, len(cells)
+        return self._read[at]
+
+    def _read_series(self) -> dict[tuple[str, str], SubjectValues]:
         found: dict[tuple[str, str], SubjectValues] = {}
         for key in self.plan.measurements:
-            if not store.has_measurement(key):
+            if not self._store.has_measurement(key):
                 continue
             try:
-                measured = store.read_measurement(key)[1]
+                measured = self._store.read_measurement(key)[1]
             except DamagedEntry as error:
-                self.damaged.append(store.reject(error, store.measurement_folder(key)))
+                self.damaged.append(self._store.reject(error, self._store.measurement_folder(key)))
                 continue
             for name, one in measured.items():
                 found[key, name] = by_unit(name, one["values"], one["units"])

@@ -58,7 +58,7 @@ class TaskEnded(Exception):
         self.reason = reason
 
 
-def packed(function: Callable[..., None], arguments: Mapping[str, Any]) -> bytes:
+def packed(function: Callable[..., Any], arguments: Mapping[str, Any]) -> bytes:
     """Return a call as bytes; functions of a script that is run are taken along."""
     import cloudpickle
 
@@ -94,9 +94,7 @@ class Runner:
         self._limit: threading.Timer | None = None
         self._grace: threading.Timer | None = None
 
-    def run(
-        self, work: bytes, report: Callable[[float, str], None] | None = None, timeout: float | None = None
-    ) -> None:
+    def run(self, work: bytes, report: Callable[[float, str], None] | None = None, timeout: float | None = None) -> Any:
         """Run a task and wait for its end.
 
         Parameters
@@ -107,6 +105,11 @@ class Runner:
             Receives the task's progress.
         timeout : float, optional
             Seconds after which the task's process is killed.
+
+        Returns
+        -------
+        object
+            What the task's function returns.
 
         Raises
         ------
@@ -132,6 +135,7 @@ class Runner:
             self._forget_limits()
         if answer[0] != "done":
             raise TaskEnded(*answer)
+        return answer[1]
 
     def stop(self, grace: float) -> None:
         """Ask the task that runs, if any, to stop, and end its process if it has not within `grace` seconds.
@@ -301,17 +305,16 @@ class _Server:
             os._exit(0)
         self._stopping = True
 
-    def _run(self, work: bytes) -> tuple[str, ...]:
+    def _run(self, work: bytes) -> tuple[Any, ...]:
         try:
             function, arguments = pickle.loads(work)
             limit_threads()
             self._tell("begun")
-            function(**arguments, report=self._report)
+            return "done", function(**arguments, report=self._report)
         except Stopped:
             return "stopped", "was asked to stop"
         except BaseException as error:
             return "failed", reason_of(error)
-        return ("done",)
 
     def _report(self, fraction: float, message: str) -> None:
         if self._stopping:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repro.learning.predictions import Predictions
-from repro.learning.statistics import Estimate, paired_test, per_subject, pooled, subject_mean
+from repro.learning.statistics import Estimate, paired_test, per_subject
+from repro.suite.aggregates import MAIN
 from repro.suite.display import METRICS
 from repro.suite.plan import Plan
 from repro.suite.pretext_accuracy import PRETEXT_METRICS, pretext_estimate
@@ -31,8 +32,8 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of the tidy CSV, one row a number."""
 
-MAIN, GAIN = "subject_mean", "gain"
-"""Aggregates that tables show: the mean over subjects, and the mean difference within them to another row."""
+GAIN = "gain"
+"""The aggregate of a column of gains: the mean difference within subjects to another row."""
 
 
 def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) -> tuple[pd.DataFrame, list[str]]:
@@ -57,6 +58,7 @@ def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) ->
     import pandas as pd
 
     readings = Readings(table, plan, store)
+    of_cells = readings.aggregates((row, column) for row in table.rows for column in table.columns if _is_plain(column))
     by_label = {row.label: row for row in table.rows}
     rows: list[dict[str, Any]] = []
     for row in table.rows:
@@ -66,25 +68,24 @@ def tabulate(table: Table, plan: Plan, store: Store, scale: Scale, data: str) ->
             if column.metric in MEASURED:
                 estimate, n_all = readings.estimate_of_measured(*place)
                 estimates, n_done = {MAIN: estimate}, int(estimate is not None)
+            elif place in of_cells:
+                estimates, n_done, n_all = of_cells[place]
             else:
-                done, n_all = readings.cells(*place)
-                n_done = len(done)
+                n_done, n_all = readings.counts(*place)
                 if column.metric in PRETEXT_METRICS:
                     networks = plan.networks(row.label, row.place(column).input)
                     estimate = pretext_estimate(store, networks, column)
                     estimates = {MAIN: estimate}
                     if (n_there := estimate.n_seeds if estimate else 0) < len(networks):
                         n_done = min(n_done, n_all * n_there // len(networks))
-                elif column.gain:
+                else:
                     versus = by_label.get(row.versus)
-                    others, n_others = readings.cells(versus.label, column.label) if versus else ([], 0)
-                    if len(others) < n_others:  # what the other row lacks, a difference to it lacks, too
-                        n_done = min(n_done, n_all * len(others) // n_others)
+                    others, n_others = readings.counts(versus.label, column.label) if versus else (0, 0)
+                    if others < n_others:  # what the other row lacks, a difference to it lacks, too
+                        n_done = min(n_done, n_all * others // n_others)
                     pair = (row, versus or row)
                     both = [readings.predictions(one.label, column.label) for one in pair] if versus else [None, None]
                     estimates = {GAIN: _gain(pair, column, both)}
-                else:
-                    estimates = _estimates(row, column, readings.predictions(*place))
             for aggregate, estimate in estimates.items():
                 factor = METRICS[column.metric].factor
                 main = aggregate == MAIN
@@ -132,15 +133,9 @@ def _number(frame: pd.DataFrame, check: str, row: str, column: str) -> Any:
     return found.iloc[0]
 
 
-def _estimates(row: Row, column: Column, predictions: Predictions | None) -> dict[str, Estimate | None]:
-    """Aggregate a metric over what was predicted, in its own unit."""
-    if predictions is None:
-        return {MAIN: None, "pooled": None}
-    metric, options = metric_of(row, column)
-    return {
-        MAIN: subject_mean(per_subject(predictions, metric, options)),
-        "pooled": pooled(predictions, metric, options),
-    }
+def _is_plain(column: Column) -> bool:
+    """Whether a column shows a metric of each row's own cells."""
+    return column.metric not in MEASURED and column.metric not in PRETEXT_METRICS and not column.gain
 
 
 def _gain(rows: tuple[Row, Row], column: Column, of_rows: Sequence[Predictions | None]) -> Estimate | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from repro.learning.metrics import METRICS, MetricOptions, compute, intensity
+from repro.learning.metrics import METRICS, Contrast, MetricOptions, compute, intensity
 from repro.learning.resampling import (
     auc_statistic,
     average_statistic,
@@ -12,6 +12,7 @@ from repro.learning.resampling import (
     intensity_statistic,
     mean_auc_statistic,
     mean_statistic,
+    pairs_of,
 )
 
 
@@ -28,7 +29,7 @@ def random_sample(seed: int, ties: bool) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def statistic_of(name: str, subject: np.ndarray, levels: np.ndarray, scores: np.ndarray):
     if METRICS[name].contrasts is not None:
-        return auc_statistic(MetricOptions().contrasts(name, levels, scores), subject, 7)
+        return auc_statistic([pairs_of(one, subject, 7) for one in MetricOptions().contrasts(name, levels, scores)])
     return intensity_statistic(name, subject, 7, levels.astype(float), intensity(scores))
 
 
@@ -160,9 +161,25 @@ def test_the_mean_over_seeds_is_that_of_the_single_seeds(alike):
         levels = np.tile(np.arange(3), 21)
         scores = rng.dirichlet(np.ones(3), len(levels)).round(1) + 1e-9
         scores /= scores.sum(axis=1, keepdims=True)
-        contrasts = list(MetricOptions().contrasts("auc_ovr", levels, scores))
-        parts.append((contrasts, own))
-        single.append(auc_statistic(contrasts, own, 7))
+        parts.append([pairs_of(one, own, 7) for one in MetricOptions().contrasts("auc_ovr", levels, scores)])
+        single.append(auc_statistic(parts[-1]))
     counts = bootstrap_counts(7, 50)
     expected = average_statistic(single)(counts)
-    np.testing.assert_allclose(mean_auc_statistic(parts, 7)(counts), expected, rtol=1e-12)
+    np.testing.assert_allclose(mean_auc_statistic(parts)(counts), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_positives", [0, 1, 20, 200])
+def test_pairs_are_those_counted_one_by_one(n_positives):
+    rng = np.random.default_rng(n_positives)
+    subject, score = rng.integers(0, 6, 220), rng.integers(0, 30, 220) / 7  # with ties
+    positive = rng.permutation(220) < n_positives
+    negative = ~positive & (rng.random(220) < 0.9)
+    found = pairs_of(Contrast(positive, negative, score), subject, 6)
+    won = np.zeros((6, 6))
+    for p in np.flatnonzero(positive):
+        for n in np.flatnonzero(negative):
+            won[subject[p], subject[n]] += (score[p] > score[n]) + (score[p] == score[n]) / 2
+    np.testing.assert_array_equal(found.won, won)
+    np.testing.assert_array_equal(found.positives, np.bincount(subject[positive], minlength=6))
+    np.testing.assert_array_equal(found.negatives, np.bincount(subject[negative], minlength=6))
+    np.testing.assert_array_equal(found.auc, Contrast(positive, negative, score).auc())  # sums of halves are exact

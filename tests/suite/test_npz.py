@@ -26,7 +26,7 @@ ARRAYS = {
 
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch):
-    monkeypatch.setattr(npz, "_PLACES", {})
+    monkeypatch.setattr(npz, "_KNOWN", {})
 
 
 def agree(found, expected):
