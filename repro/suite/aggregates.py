@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from typing import NamedTuple
 from repro.learning.metrics import MetricOptions
 from repro.learning.statistics import Estimate, per_subject, pooled, subject_mean
 from repro.suite.engine import available_cores
-from repro.suite.runner import Runner, TaskEnded
+from repro.suite.runner import Runner, TaskEnded, referred
 from repro.suite.store import CellPredictions, DamagedEntry, Store, joined
 
 __all__ = ["MAIN", "POOLED", "Aggregates", "Request", "aggregate", "aggregate_all", "read_cells"]
@@ -129,9 +128,8 @@ def _help(
         while True:
             number = waiting.popleft()
             try:
-                found[number] = runner.run(
-                    pickle.dumps((_elsewhere, {"request": requests[number], "store": store.root}))
-                )
+                work = referred(_elsewhere, {"request": requests[number], "store": store.root})
+                found[number] = runner.run(work)
             except TaskEnded:
                 waiting.append(number)
                 return

@@ -23,7 +23,7 @@ from typing import IO, Any, BinaryIO, Literal
 
 from repro.stopping import Stopped
 
-__all__ = ["Runner", "TaskEnded", "limit_threads", "packed", "reason_of", "run_on_worker", "stop_runners"]
+__all__ = ["Runner", "TaskEnded", "limit_threads", "packed", "reason_of", "referred", "run_on_worker", "stop_runners"]
 
 Ending = Literal["failed", "died", "lost", "late", "stopped"]
 
@@ -66,6 +66,11 @@ def packed(function: Callable[..., Any], arguments: Mapping[str, Any]) -> bytes:
     return data
 
 
+def referred(function: Callable[..., Any], arguments: Mapping[str, Any]) -> bytes:
+    """Return a call as bytes; the function is imported where it runs."""
+    return pickle.dumps((function, dict(arguments)))
+
+
 def reason_of(error: BaseException) -> str:
     """Return the message of an expected error, and the traceback of any other."""
     if isinstance(error, (ValueError, FloatingPointError, OSError)):
@@ -100,7 +105,7 @@ class Runner:
         Parameters
         ----------
         work : bytes
-            Of `packed`.
+            Of `packed` or `referred`.
         report : callable, optional
             Receives the task's progress.
         timeout : float, optional
