@@ -57,6 +57,21 @@ def drawn():
 
 
 @pytest.fixture(scope="session")
+def smoke_store(tmp_path_factory):
+    """A function that makes a store whose datasets are simulated once for all tests, and read by all processes."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "data of smoke scale"
+
+    def make(root):
+        shared.mkdir(exist_ok=True)
+        root.mkdir(parents=True)
+        (root / "data").symlink_to(shared)
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def drawn_sequences():
     """Return one clip of each level 0..3 of one drawn face."""
     return _drawn_faces().drawn_sequences

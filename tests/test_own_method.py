@@ -75,12 +75,12 @@ def test_it_takes_maps_and_does_not_leak(registered, fitted, drawn, monkeypatch,
     LEAKS.test_other_test_subjects_leave_what_is_learned_as_it_is(registered, drawn, monkeypatch, tmp_path)
 
 
-def test_the_table_has_its_rows(registered, tmp_path):
+def test_the_table_has_its_rows(registered, tmp_path, smoke_store):
     name = label("Tile ridge", "unbc")
     rows = (Row(name, ("Tile ridge", "UNBC-McMaster", "–"), "unbc", registered, published=False),)
     own = type(TABLE)(**{**vars(TABLE), "rows": rows, "checks": (), "plot": None})
     options = ["--scale", "smoke", "--jobs", "1", "--quiet", "--device", "cpu"]
-    assert command.main(own, [*options, "--store", str(tmp_path / "store"), "--out", str(tmp_path)]) == 0
+    assert command.main(own, [*options, "--store", str(smoke_store(tmp_path / "store")), "--out", str(tmp_path)]) == 0
     frame = pd.read_csv(tmp_path / "tables/simulated/baselines.csv")
     assert set(frame.row) == {name} and (frame.cells_done == frame.cells_total).all()
     assert frame[frame.metric == "mse"].value.notna().all()

@@ -133,9 +133,10 @@ SOME = ("D2: center=False", "D4: no alternative", "D15: the likeliest level", "D
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, smoke_store):
     """Run some rows at smoke scale."""
     place = tmp_path_factory.mktemp("sensitivity")
+    smoke_store(place / "store")
     table = replace(TABLE, rows=tuple(ROWS[label] for label in (DEFAULT, *SOME)))
     options = ["--store", str(place / "store"), "--out", str(place), "--quiet", "--device", "cpu", "--jobs", "1"]
     assert main(table, ["--scale", "smoke", *options]) == COMPLETE

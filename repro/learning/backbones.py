@@ -17,10 +17,11 @@ belongs to the task.
 * ``resnet18``, ``resnet50``: He et al. 2016; a bottleneck's stride sits on its 3 x 3 filter.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import Literal, NamedTuple
 
@@ -47,10 +48,6 @@ class Level(NamedTuple):
 
     stride: int
     channels: int
-
-
-_LEVELS: dict[tuple[object, ...], tuple[Level, ...]] = {}
-"""Levels of networks that were built before: they depend on nothing but what is asked for."""
 
 
 class Backbone(nn.Module):
@@ -246,22 +243,36 @@ def build(
     """
     options = _Options(stem, norm, dropout)
     _check_options(name, dims, width, in_channels, options)
-    # On the meta device neither memory nor random numbers are spent on layers that are about to be replaced.
-    with torch.device("meta"):
-        network, n_features = _NETWORKS[name](options)
-        _rebuild(network, dims=dims, width=width, in_channels=in_channels)
-        what = (name, dims, width, in_channels, options)  # following shapes takes a tenth of a second
-        levels = _LEVELS[what] = _LEVELS.get(what) or _levels(network, dims=dims, in_channels=in_channels)
-    network.to_empty(device="cpu")
+    plan = _plan(name, dims, width, in_channels, options)
+    network = copy.deepcopy(plan.network).to_empty(device="cpu")
     _initialize(network, generator)
     return Backbone(
         network,
         name=name,
         dims=dims,
         in_channels=in_channels,
-        n_features=_scaled(n_features, width),
-        levels=levels,
+        n_features=plan.n_features,
+        levels=plan.levels,
     )
+
+
+class _Plan(NamedTuple):
+    """A network without weights, on the meta device."""
+
+    network: nn.Module
+    n_features: int
+    levels: tuple[Level, ...]
+
+
+@lru_cache(maxsize=64)
+def _plan(name: str, dims: int, width: float, in_channels: int, options: _Options) -> _Plan:
+    """Plan a network; a copy takes a fifth of the time."""
+    # On the meta device neither memory nor random numbers are spent on layers that are about to be replaced.
+    with torch.device("meta"):
+        network, n_features = _NETWORKS[name](options)
+        _rebuild(network, dims=dims, width=width, in_channels=in_channels)
+        levels = _levels(network, dims=dims, in_channels=in_channels)
+    return _Plan(network, _scaled(n_features, width), levels)
 
 
 def load_torchvision(model: Backbone, state_dict: Mapping[str, Tensor]) -> None:

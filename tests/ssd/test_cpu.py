@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from repro.compiling import compiled
 from repro.ssd import Distiller, cpu, distill, equations, feature_maps, kernels
 
 # The kernel works in float32 where that is exact or harmless and in float64 elsewhere; the map is a mean of logarithms
@@ -205,7 +206,17 @@ SCRIPT = textwrap.dedent("""
 """)
 
 
-@pytest.mark.slow
+def test_compiling_is_announced_once(monkeypatch, capsys):
+    monkeypatch.setattr(cpu._Announcer, "announced", False)
+    names: dict = {}
+    exec("def double(x): return 2 * x", names)  # lies in no file, so that it is in no cache
+    for compiles in (compiled()(names["double"]), compiled()(names["double"])):
+        with cpu._runner(1) as run:
+            assert run(compiles, [(3,), (4,)]) == [6, 8]
+    assert capsys.readouterr().err.count("compiling") == 1
+
+
+@pytest.mark.faults
 def test_without_a_cache_the_kernel_is_compiled_and_says_so(tmp_path):
     """Two processes, the first of which cannot write a cache; in the second it is filled."""
     root = str(Path(__file__).parents[2])

@@ -33,10 +33,10 @@ def csv(out, data="simulated"):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, smoke_store):
     """A finished run, and the folder it wrote to."""
     place = tmp_path_factory.mktemp("finished")
-    assert run(place / "store", place / "out") == COMPLETE
+    assert run(smoke_store(place / "store"), place / "out") == COMPLETE
     return place
 
 

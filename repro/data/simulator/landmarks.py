@@ -108,7 +108,8 @@ def _depth(head: Head, xy: np.ndarray) -> np.ndarray:
     """Return z (cm) of the front surface at positions (N, 2), from its four nearest points."""
     p = head.points[head.points[..., 2] > 2.0]
     d = ((p[None, :, :2] - xy[:, None]) ** 2).sum(-1)
-    nearest = np.argsort(d, axis=1)[:, :4]
+    nearest = np.argpartition(d, 4, axis=1)[:, :4]
+    nearest = np.take_along_axis(nearest, np.argsort(np.take_along_axis(d, nearest, 1), axis=1), 1)
     w = 1 / (np.take_along_axis(d, nearest, 1) + 1e-6)
     return (w * p[:, 2][nearest]).sum(1) / w.sum(1)
 

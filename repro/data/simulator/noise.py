@@ -8,9 +8,13 @@ import numpy as np
 _SIZE = 256
 
 
+def _white(rng: np.random.Generator) -> np.ndarray:
+    return rng.standard_normal((_SIZE, _SIZE))
+
+
 def lattice(rng: np.random.Generator, *, stretch: float = 1.0) -> np.ndarray:
     """Return a periodic field (256, 256) of unit variance, four cells a wave; `stretch` lengthens it down the rows."""
-    white = rng.standard_normal((_SIZE, _SIZE)).astype(np.float32)
+    white = _white(rng).astype(np.float32)
     pad = 48
     wrapped = np.pad(white, pad, mode="wrap")
     field = cv2.GaussianBlur(wrapped, (0, 0), sigmaX=1.2, sigmaY=1.2 * stretch)[pad:-pad, pad:-pad]
@@ -35,8 +39,9 @@ def octaves(
     """
     total = np.zeros(x.shape, np.float32)
     for length in wavelengths:
-        field = lattice(rng)
         weight = float(np.clip((length / (2.0 * texel) - 0.8) / 0.8, 0, 1))
         if weight > 0:
-            total += weight * sample(field, x * 4.0 / length + 37.0, y * 4.0 / length + 91.0)
+            total += weight * sample(lattice(rng), x * 4.0 / length + 37.0, y * 4.0 / length + 91.0)
+        else:
+            _white(rng)  # other octaves are the same whether this one is seen or not
     return total
