@@ -130,7 +130,7 @@ def _help(
             try:
                 work = referred(_elsewhere, {"request": requests[number], "store": store.root})
                 found[number] = runner.run(work)
-            except TaskEnded:
+            except (TaskEnded, OSError):
                 waiting.append(number)
                 return
 
