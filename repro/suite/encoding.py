@@ -119,13 +119,21 @@ def _encoding_tasks(
 
 
 class _Sourced(Sequence[tuple[Clip, str]]):
-    """The clips of a video's sources, each with the name of its source; made when they are looked at."""
+    """The clips of a video's sources, each with the name of its source; made when they are looked at.
+
+    Attributes
+    ----------
+    n_frames : int
+        Frames of all clips.
+    """
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
+        self._length = sum([len(source.clips) for source in sources])
+        self.n_frames = sum([source.n_frames for source in sources])
 
     def __len__(self) -> int:
-        return sum(len(source.clips) for source in self._sources)
+        return self._length
 
     def __iter__(self) -> Iterator[tuple[Clip, str]]:
         for source in self._sources:
@@ -141,11 +149,6 @@ class _Sourced(Sequence[tuple[Clip, str]]):
 
     def __getitem__(self, index: int | slice) -> tuple[Clip, str] | list[tuple[Clip, str]]:
         return list(self)[index]
-
-    @property
-    def n_frames(self) -> int:
-        """Frames of all clips."""
-        return sum(source.n_frames for source in self._sources)
 
 
 _Work = list[tuple[VideoRecord, Sequence[tuple[Clip, str]]]]
