@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from baselines import METHODS
@@ -101,6 +101,12 @@ def build_plan(
     return _Planner(table, scale, corpora, str(store.root), device).plan(repetitions)
 
 
+@lru_cache(maxsize=4096)
+def _seed_of_cell(dataset: str, fold: int, repetition: int) -> int:
+    """Return the seed that all rows have in common, so that they are paired."""
+    return seed_from("cell", dataset, fold, repetition)
+
+
 class _Planner:
     """Collects tasks under their keys, so that what several cells need is made once."""
 
@@ -120,7 +126,9 @@ class _Planner:
         self._inputs_of_pretexts: dict[str, str] = {}
         self._keys_of_shards: dict[int, tuple[str, ...]] = {}
         self._chosen: dict[Hashable, list[str]] = {}
-        self._descriptions: dict[str, Mapping[str, Any]] = {}
+        self._settings_of_rows: dict[tuple[str, bool], FineTuning] = {}
+        self._texts: dict[tuple[str, int, int], tuple[InputSpec, FineTuning, str]] = {}
+        self._descriptions: dict[int, tuple[InputSpec | FineTuning, Mapping[str, Any]]] = {}
 
     def plan(self, repetitions: int) -> Plan:
         cells: list[Cell] = []
@@ -169,6 +177,12 @@ class _Planner:
 
     def _settings(self, row: Row, spec: InputSpec) -> FineTuning:
         """Return how a row's network is trained; that of frames as a volume is the same one in 3D."""
+        asked = (row.label, spec.is_volume)
+        if asked not in self._settings_of_rows:
+            self._settings_of_rows[asked] = self._made_settings(row, spec)
+        return self._settings_of_rows[asked]
+
+    def _made_settings(self, row: Row, spec: InputSpec) -> FineTuning:
         usual = self.scale.training.get(self.table.name, self.scale.fine_tuning)
         settings = replace(usual, **dict(row.training))
         backbone = replace(settings.backbone, **dict(row.network))
@@ -273,7 +287,7 @@ class _Planner:
             "pretext": pretext,
             "shuffled": row.shuffled,
             "probed": row.probed,
-            "seed": seed_from("cell", corpus.dataset.name, split.fold, repetition),
+            "seed": _seed_of_cell(corpus.dataset.name, split.fold, repetition),
             "device": self.device,
         }
         seen = max(
@@ -303,7 +317,7 @@ class _Planner:
             "tested": own_shards,
             "target": corpus.dataset.name,
             "settings": settings,
-            "seed": seed_from("cell", corpus.dataset.name, split.fold, repetition),
+            "seed": _seed_of_cell(corpus.dataset.name, split.fold, repetition),
             "device": self.device,
         }
         described = {
@@ -330,7 +344,7 @@ class _Planner:
             "frame_levels": corpus.frame_levels,
             "estimator": estimator,
             "shuffled": row.shuffled,
-            "seed": seed_from("cell", corpus.dataset.name, split.fold, repetition),
+            "seed": _seed_of_cell(corpus.dataset.name, split.fold, repetition),
             "device": self.device if estimator.uses_device else "cpu",
         }
         described = {
@@ -340,12 +354,18 @@ class _Planner:
         cost = _COST["network" if estimator.uses_device else "classical"]
         return _Filler(tasks.fit_supervised, arguments, described, tuple(requires), cost)
 
+    def _written(self, row: Row, spec: InputSpec, settings: FineTuning) -> str:
+        """Return what of a row, beside its data, tells pretext networks apart; written once for the same objects."""
+        asked = (row.label, id(spec), id(settings))
+        if asked not in self._texts:
+            self._texts[asked] = spec, settings, repr((row.task, spec, settings.backbone))
+        return self._texts[asked][2]
+
     def _described(self, what: InputSpec | FineTuning) -> Mapping[str, Any]:
-        """Return what of it enters keys, made once for each way to write it: 1 and 1.0 are equal, and have two keys."""
-        text = repr(what)
-        if text not in self._descriptions:
-            self._descriptions[text] = what.describe()
-        return self._descriptions[text]
+        """Return what of it enters keys, made once for the same object: 1 and 1.0 are equal, and have two keys."""
+        if id(what) not in self._descriptions:
+            self._descriptions[id(what)] = what, what.describe()  # kept, so that no other object has its identity
+        return self._descriptions[id(what)][1]
 
     def _system(self, row: Row) -> _System:
         """Return what makes a row's supervised system, its extractors, and what of both enters keys."""
@@ -414,7 +434,7 @@ class _Planner:
                 videos[other.dataset.name] = self._videos(share, other, corpus, row, train_subjects, repetition)
         # lists of videos are the corpora's own, so that the same are known by their identity
         known = {name: None if chosen is None else id(chosen) for name, chosen in videos.items()}
-        asked = (row.method, repr((row.task, spec, settings.backbone)), tuple(known.items()), repetition)
+        asked = (row.method, self._written(row, spec, settings), tuple(known.items()), repetition)
         if asked in self._keys_of_pretexts:
             return self._keys_of_pretexts[asked]
         planned = plan_pretext(
