@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,7 @@ def match_frames(
     schedule: Schedule,
     generator: torch.Generator,
     report: Report,
+    checkpoint: Path | None = None,
 ) -> FrameClipMatcher:
     """Train a 3-D network to tell which frames belong to which clips.
 
@@ -172,6 +174,8 @@ def match_frames(
     schedule : Schedule
     generator : torch.Generator
     report : callable
+    checkpoint : path, optional
+        A folder for the training's state, that at the end included; see `repro.learning.finetune.fine_tune`.
 
     Returns
     -------
@@ -187,7 +191,7 @@ def match_frames(
         logits = matcher(show(batch, generator, False), frames[whose, which].to(device))
         return functional.binary_cross_entropy_with_logits(logits, target.expand_as(logits))
 
-    train(matcher.parameters(), loss, pairs.usable, schedule, generator, report)
+    train(matcher, loss, pairs.usable, schedule, generator, report, checkpoint=checkpoint, keep=True)
     return matcher
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,11 +32,14 @@ class SupervisedEstimator(ABC):
     Attributes
     ----------
     seed : int
-        Of all randomness. This and the next two are set by `run_with`; they are no part of the description.
+        Of all randomness. This and the next three are set by `run_with`; they are no part of the description.
     device : str
         Where networks are trained and run.
     report : callable
-        Receives progress, a fraction of 1 and a message.
+        Receives progress, a fraction of 1 and a message; may raise `repro.stopping.Stopped`.
+    checkpoint : path or None
+        A folder for where a long training stands. One that finds its state there goes on from it and ends as if it had
+        not been disturbed. None: nothing is kept.
     n_levels_ : int
         Highest training level + 1; set by `fit`.
     """
@@ -50,18 +54,24 @@ class SupervisedEstimator(ABC):
     seed = 0
     device = "cpu"
     report = staticmethod(_nothing)
+    checkpoint = None
 
     def run_with(
-        self, *, seed: int = 0, device: str = "cpu", report: Callable[[float, str], None] = _nothing
+        self,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        report: Callable[[float, str], None] = _nothing,
+        checkpoint: Path | None = None,
     ) -> SupervisedEstimator:
-        """Set where and by which random numbers to learn, and who hears of progress; returns the system itself."""
+        """Set how to learn, and what is told and kept of it; returns the system itself."""
         self.seed, self.device = seed, device
-        self.report = report  # type: ignore[assignment]
+        self.report, self.checkpoint = report, checkpoint  # type: ignore[assignment]
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out whoever listens to progress, who need not be picklable."""
-        return {name: value for name, value in self.__dict__.items() if name != "report"}
+        """Leave out whoever listens to progress, who need not be picklable, and the folder of this machine."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("report", "checkpoint")}
 
     def describe(self) -> dict[str, Any]:
         """Return the hyper-parameters and the version: with data, fold and seed they decide the predictions."""

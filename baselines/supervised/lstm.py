@@ -127,6 +127,8 @@ class LSTM(IntensityNetwork):
             self.cnn,
             seed=seed_from(self.name, "cnn", self.seed),
             device=self.device,
+            checkpoint=self._folder("cnn"),
+            keep=True,
             report=self._part(0.0, _CNN_SHARE),
         )
         self.backbone_: nn.Module = trained.backbone  # type: ignore[assignment]

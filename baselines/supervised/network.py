@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -94,13 +95,14 @@ class IntensityNetwork(IntensityRegressor):
             return functional.mse_loss(network(show(batch, generator, False)), target[batch])
 
         train(
-            network.parameters(),
+            network,
             loss,
             torch.arange(len(levels)),
             self._schedule(self.epochs),
             generator,
             self._part(start, 1.0),
             optimiser=self.optimiser,
+            checkpoint=self._folder("levels"),
         )
         self.network_ = network.eval()
 
@@ -143,6 +145,10 @@ class IntensityNetwork(IntensityRegressor):
         return Schedule(
             epochs, self.batch_size, self.learning_rate, "cosine", weight_decay=self.weight_decay, clip_norm=1.0
         )
+
+    def _folder(self, stage: str) -> Path | None:
+        """Return the folder for where a stage of the training stands; None if nothing is kept."""
+        return None if self.checkpoint is None else self.checkpoint / stage
 
     def _part(self, start: float, stop: float) -> Report:
         """Return what reports the progress of one stage as that of the whole."""

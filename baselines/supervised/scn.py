@@ -135,6 +135,7 @@ class SCN(IntensityNetwork):
                     schedule=self._schedule(self.transfer_epochs),
                     generator=generator,
                     report=self._part(0.3, 0.6),
+                    checkpoint=self._folder("transfer"),
                 )
             start = 0.0 if self.teacher == "none" else 0.6
             self._regress(network.train(), show, levels, generator, start=start)
@@ -157,6 +158,8 @@ class SCN(IntensityNetwork):
             FineTuning(spec, schedule, self.augmentation, balance=_TEACHER_BALANCE),
             seed=seed,
             device=self.device,
+            checkpoint=self._folder("teacher"),
+            keep=True,
             report=self._part(0.0, 0.3),
         )
         backbone: nn.Module = trained.backbone  # type: ignore[assignment]

@@ -31,6 +31,14 @@ EVERY = 600.0
 
 _DAMAGED = f"damaged-{FILE}"
 
+_OPTIMISERS_NAMES: Mapping[str, str] = {
+    "momentum_buffer": "momentum",
+    "step": "updates",
+    "exp_avg": "first moment",
+    "exp_avg_sq": "second moment",
+}
+"""What SGD and Adam remember of a parameter -> what it is called in a checkpoint."""
+
 
 @dataclass(frozen=True, eq=False)
 class Standing:
@@ -55,14 +63,14 @@ class Checkpoint:
     folder : path, optional
         None: nothing is kept.
     network : Module
-    optimiser : SGD
-        Of the network's parameters.
+    optimiser : Optimizer
+        Of the network's parameters, such as SGD or Adam.
     generator : Generator
         That batches are drawn with; torch's global generators are kept, too.
     """
 
     def __init__(
-        self, folder: Path | None, network: nn.Module, optimiser: torch.optim.SGD, generator: torch.Generator
+        self, folder: Path | None, network: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator
     ) -> None:
         self._file = None if folder is None else folder / FILE
         self._network, self._optimiser, self._generator = network, optimiser, generator
@@ -100,9 +108,9 @@ class Checkpoint:
         tensors = {f"standing.{name}": value for name, value in standing.tensors.items()}
         tensors |= {f"network.{name}": value for name, value in self._network.state_dict().items()}
         for index, parameter in enumerate(self._network.parameters()):
-            momentum = self._optimiser.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{index}"] = momentum
+            for name, value in self._optimiser.state[parameter].items():
+                if value is not None:
+                    tensors[f"{_OPTIMISERS_NAMES[name]}.{index}"] = value
         tensors["generator"] = self._generator.get_state()
         tensors["global generator"] = torch.get_rng_state()
         if (device := self._device()).type == "cuda":
@@ -140,9 +148,11 @@ class Checkpoint:
         network = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
         self._network.load_state_dict(network)
         for index, parameter in enumerate(self._network.parameters()):
-            if (momentum := tensors.get(f"momentum.{index}")) is not None:
-                # in the parameter's own layout, by which sums are ordered
-                self._optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter.data).copy_(momentum)
+            for name, written in _OPTIMISERS_NAMES.items():
+                if (value := tensors.get(f"{written}.{index}")) is not None:
+                    # in the parameter's own layout, by which sums are ordered; the number of updates stays on the CPU
+                    like = value if name == "step" else parameter.data
+                    self._optimiser.state[parameter][name] = torch.empty_like(like).copy_(value)
         self._generator.set_state(tensors["generator"])
         torch.set_rng_state(tensors["global generator"])
         device = self._device()

@@ -91,6 +91,7 @@ def fine_tune(
     state: dict[str, Tensor] | None = None,
     device: str = "cpu",
     checkpoint: Path | None = None,
+    keep: bool = False,
     report: Report | None = None,
 ) -> nn.Module:
     """Train a classifier of pain levels.
@@ -112,6 +113,8 @@ def fine_tune(
     checkpoint : path, optional
         A folder for the training's state, which is written every ten minutes and when a stop is asked for. A run that
         finds one there continues from it and ends with the same weights as an undisturbed run.
+    keep : bool
+        Whether the state is written at the end, too, for who has more to do then.
     report : callable, optional
         Receives progress; may raise `repro.stopping.Stopped`.
 
@@ -135,7 +138,7 @@ def fine_tune(
     if present[0] < 0 or present[-1] >= n_levels:
         raise ValueError(f"levels {present.tolist()} are not all in 0..{n_levels - 1}; check the labels' scale")
     with isolated_randomness(seed_from("fine-tuning", "global", seed)):
-        return _train(images, levels, n_levels, settings, seed, state, device, checkpoint, report)
+        return _train(images, levels, n_levels, settings, seed, state, device, checkpoint, keep, report)
 
 
 def _train(
@@ -147,6 +150,7 @@ def _train(
     state: dict[str, Tensor] | None,
     device: str,
     checkpoint: Path | None,
+    keep: bool,
     report: Report | None,
 ) -> nn.Module:
     schedule = settings.schedule
@@ -171,6 +175,7 @@ def _train(
     if (found := kept.restore()) is not None:
         step, order = found.position["step"], found.tensors["order"]
     batches = order.tensor_split(steps_per_pass)
+    keep &= step < total
     while step < total:
         if step % steps_per_pass == 0:
             order = torch.multinomial(weights, len(images), replacement=settings.balance > 0, generator=generator)
@@ -183,6 +188,8 @@ def _train(
         step += 1
         message = f"step {step}/{total} loss {float(loss.detach()):.3f}"
         kept.reached(report, step / total, message, standing)
+    if keep:
+        kept.save(standing())
     return network.eval()
 
 

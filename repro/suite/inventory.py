@@ -258,13 +258,12 @@ class _Inspection:
             if self.store.has_artifact(path.name) or self.store.has(path.name):
                 self._left_over(kind, path, "its training is finished")
                 continue
-            for file in _listed(path):
-                if file.suffix == ".safetensors":
-                    try:
-                        _check_safetensors(file)
-                    except ValueError as error:
-                        self._add("damaged", kind, path, error, size)
-                        break
+            for file in sorted(path.rglob("*.safetensors")):  # a training of several stages has a folder for each
+                try:
+                    _check_safetensors(file)
+                except ValueError as error:
+                    self._add("damaged", kind, path, error, size)
+                    break
 
     def _temporary(self) -> None:
         root = str(self.store.root)

@@ -313,13 +313,15 @@ def fit_supervised(
             levels = levels[order]
             of_frames = None if of_frames is None else _exchanged(of_frames, order)
         training, tested = _clip_set(made, known, train, of_frames), _clip_set(made, known, test)
-        estimator.run_with(seed=seed, device=device, report=report).fit(training, levels, training.subjects)
+        estimator.run_with(seed=seed, device=device, report=report, checkpoint=_checkpoint(place, key))
+        estimator.fit(training, levels, training.subjects)
         scores = np.zeros((len(test), n_levels), np.float32)
         scores[:, : estimator.n_levels_] = estimator.predict_proba(tested)
     truth = np.array([known[i].level for i in test])
     predictions = CellPredictions(tested.ids, tested.subjects, truth, scores, fold, repetition)
     run_as = {**circumstances_of(begin), "peak_bytes": memory.bytes}
     place.write(key, predictions, {"description": description, "run": run_as})
+    shutil.rmtree(_checkpoint(place, key), ignore_errors=True)
 
 
 def _exchanged(of_frames: Sequence[NDArray[np.int64]], order: NDArray[np.intp]) -> list[NDArray[np.int64]]:

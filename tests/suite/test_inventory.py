@@ -247,6 +247,13 @@ def test_what_killed_writers_leave_is_told_once_it_is_old(store):
     assert sorted(findings(store)) == sorted(expected)
 
 
+def test_a_damaged_state_of_a_stage_is_told(store):
+    path = store.root / "checkpoints" / ("c" * 40) / "teacher" / "state.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"some")
+    assert findings(store) == [("damaged", "checkpoints", path.parents[1])]
+
+
 def test_the_age_is_by_the_clock_of_the_disk(store, monkeypatch):
     path = store.root / ".file.abcd1234"
     path.touch()

@@ -11,6 +11,7 @@ import baselines
 from baselines.supervised.estimator import IntensityRegressor
 from repro.data.features import ClipFeature, PictureFeature
 from repro.data.schema import Dataset, VideoRecord
+from repro.stopping import Stopped
 from repro.suite import work
 from repro.suite.corpus import Corpus
 from repro.suite.emit import to_markdown
@@ -183,6 +184,27 @@ def test_a_cell_learns_from_training_clips_and_their_frames_only(tmp_path):
         assert predictions.levels.tolist() == [by_id[name].level for name in predictions.samples]
     (of_frames,) = {tuple(sorted(set(task.arguments["estimator"].of_frames_))) for task in cells[:1]}
     assert of_frames == (0, 1, 2, 3)
+
+
+def test_where_a_fit_stands_has_a_folder_until_the_cell_is_there(tmp_path, monkeypatch):
+    original, stopped = Bright._fit, []
+
+    def fit(self, *given):
+        self.checkpoint.mkdir(parents=True, exist_ok=True)
+        (self.checkpoint / "state").touch()
+        if not stopped:
+            stopped.append(self.checkpoint)
+            raise Stopped
+        original(self, *given)
+
+    monkeypatch.setattr(Bright, "_fit", fit)
+    made = plan(tmp_path, row("bright"))
+    first = next(task for task in made.tasks if task.kind == "cell")
+    with pytest.raises(Stopped):
+        run(made, tmp_path)
+    assert stopped == [tmp_path / "checkpoints" / first.arguments["key"]] and (stopped[0] / "state").is_file()
+    run(made, tmp_path)
+    assert not made.remaining(Store(tmp_path)) and not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_shuffled_clips_exchange_their_labels_with_those_of_their_frames(tmp_path):

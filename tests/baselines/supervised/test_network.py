@@ -20,6 +20,7 @@ from repro.learning.augmentation import Augmentation
 from repro.learning.finetune import FineTuning
 from repro.learning.pretext import BackboneSpec
 from repro.learning.schedule import Schedule
+from repro.stopping import Stopped
 
 
 def cnn(epochs=1):
@@ -114,6 +115,31 @@ def test_it_is_deterministic_and_picklable_and_tells_of_progress(drawn, system, 
     assert half == sorted(half) and half[0] > 0 and half[-1] == pytest.approx(1)
     other = system(**TINY[system]).run_with(seed=5).fit(clips, levels, groups)
     assert not np.array_equal(other.predict_proba(clips), scores)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 1.0])
+@every
+def test_a_training_that_is_stopped_goes_on_to_the_same_answers(drawn, tmp_path, system, share):
+    """Stops in the first stage, later ones, and at the very end; what a stage has learned is not learned again."""
+    clips, levels, groups = drawn("RGB")
+    options = {**TINY[system], **({"teacher": "labels", "teacher_epochs": 1} if system is SCN else {})}
+
+    def fit(report, **more):
+        return system(**options).run_with(seed=4, report=report, **more).fit(clips, levels, groups)
+
+    def stop(done, message):
+        if done >= share - 1e-9:
+            raise Stopped
+
+    whole, again = [], []
+    expected = fit(lambda *told: whole.append(told)).predict_proba(clips)
+    with pytest.raises(Stopped):
+        fit(stop, checkpoint=tmp_path)
+    resumed = fit(lambda *told: again.append(told), checkpoint=tmp_path)
+    np.testing.assert_array_equal(resumed.predict_proba(clips), expected)
+    stopped_at = next(number for number, (done, _) in enumerate(whole) if done >= share - 1e-9)
+    assert again == whole[stopped_at + 1 :]
+    assert "checkpoint" not in pickle.loads(pickle.dumps(resumed)).__dict__
 
 
 @every

@@ -6,6 +6,7 @@ from torch import nn
 
 from baselines.supervised.training import train
 from repro.learning.schedule import Schedule
+from repro.stopping import Stopped
 
 
 def seeded(seed=0):
@@ -29,7 +30,7 @@ class Linear:
         return ((self.x[rows] @ (self.weight - self.truth)) ** 2).mean()
 
     def train(self, schedule, seed=0, report=ignore, **options):
-        train([self.weight], self.loss, torch.arange(12), schedule, seeded(seed), report, **options)
+        train(nn.ParameterList([self.weight]), self.loss, torch.arange(12), schedule, seeded(seed), report, **options)
         return self.weight.detach()
 
 
@@ -43,7 +44,7 @@ def test_each_epoch_sees_all_rows_once_in_batches_of_like_size(n, size, expected
         return (weight * 0).sum()
 
     rows = torch.arange(n) * 3  # not all numbers are rows
-    train([weight], loss, rows, Schedule(2, size), seeded(), ignore)
+    train(nn.ParameterList([weight]), loss, rows, Schedule(2, size), seeded(), ignore)
     assert [len(batch) for batch in seen] == 2 * expected
     epochs = [torch.cat(seen[: len(expected)]), torch.cat(seen[len(expected) :])]
     for epoch in epochs:
@@ -84,15 +85,43 @@ def test_the_generator_decides_the_order_and_progress_is_told():
     assert told[5][1].startswith("epoch 2/2 loss ")
 
 
+@pytest.mark.parametrize("update", [1, 4, 6])
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_a_training_that_is_stopped_ends_with_the_same_weights(tmp_path, name, update):
+    schedule = Schedule(2, 4, 0.05, "cosine", momentum=0.8)  # six updates
+    expected = Linear().train(schedule, optimiser=name)
+    told = []
+
+    def report(share, message):
+        told.append(share)
+        if len(told) == update:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        Linear().train(schedule, report=report, optimiser=name, checkpoint=tmp_path)
+    made = Linear().train(schedule, report=report, optimiser=name, checkpoint=tmp_path, keep=True)
+    assert torch.equal(made, expected) and told == pytest.approx([i / 6 for i in range(1, 7)])
+    again = Linear().train(schedule, report=report, optimiser=name, checkpoint=tmp_path)
+    assert torch.equal(again, expected) and len(told) == 6, "what was kept at the end is the end"
+
+
 def test_a_loss_that_is_not_finite_stops_training():
     weight = nn.Parameter(torch.ones(1))
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
-        train([weight], lambda b: weight.sum() / 0, torch.arange(4), Schedule(1, 4), seeded(), ignore)
+        train(nn.ParameterList([weight]), lambda b: weight.sum() / 0, torch.arange(4), Schedule(1, 4), seeded(), ignore)
 
 
 def test_bad_arguments_are_refused():
     weight = nn.Parameter(torch.ones(1))
     with pytest.raises(ValueError, match="no row"):
-        train([weight], lambda b: weight.sum(), torch.arange(0), Schedule(1, 4), seeded(), ignore)
+        train(nn.ParameterList([weight]), lambda b: weight.sum(), torch.arange(0), Schedule(1, 4), seeded(), ignore)
     with pytest.raises(ValueError, match="optimiser 'lamb'"):
-        train([weight], lambda b: weight.sum(), torch.arange(4), Schedule(1, 4), seeded(), ignore, optimiser="lamb")
+        train(
+            nn.ParameterList([weight]),
+            lambda b: weight.sum(),
+            torch.arange(4),
+            Schedule(1, 4),
+            seeded(),
+            ignore,
+            optimiser="lamb",
+        )
