@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from repro.learning.metrics import MetricOptions
 from repro.learning.statistics import Estimate, per_subject, pooled, subject_mean
+from repro.suite.collection import paused_collection
 from repro.suite.engine import available_cores
 from repro.suite.runner import Runner, TaskEnded, referred
 from repro.suite.store import CellPredictions, DamagedEntry, Store, joined
@@ -76,6 +77,7 @@ def aggregate(request: Request, store: Store) -> Aggregates:
     return Aggregates(estimates, len(cells), tuple(damaged))
 
 
+@paused_collection()
 def aggregate_all(requests: Sequence[Request], store: Store, processes: int | None = None) -> list[Aggregates]:
     """Aggregate several requests: what `aggregate` gives of each.
 
@@ -135,5 +137,6 @@ def _help(
                 return
 
 
+@paused_collection()
 def _elsewhere(request: Request, store: Path, report: object) -> Aggregates:
     return aggregate(request, Store(store))

@@ -8,16 +8,15 @@ this machine; without them none are shown.
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from repro.data.schema import Dataset
+from repro.suite.collection import paused_collection
 from repro.suite.command import COMPLETE, USAGE, device_of, open_given
 from repro.suite.corpus import Corpus
 from repro.suite.costs import Ledger
@@ -146,23 +145,7 @@ def plan_costs(options: argparse.Namespace, tables: Iterable[Any]) -> int:
     return COMPLETE
 
 
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Pause the search for cycles, which would go through a plan's objects again and again, and find none.
-
-    Afterwards it passes them over, also at the end of the process.
-    """
-    paused = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if paused:
-            gc.freeze()
-            gc.enable()
-
-
-@_without_collection()
+@paused_collection(for_good=True)
 def bills_of(options: argparse.Namespace, tables: Sequence[Table], data: _Data, device: str) -> list[Bill]:
     """Plan tables one after another; what several need stands in the bill of the first."""
     ledger, bills = Ledger(data.owners), []
