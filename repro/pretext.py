@@ -41,19 +41,18 @@ from repro.learning.pretext import PretextTask
 from repro.suite.command import (
     COMPLETE,
     INCOMPLETE,
-    INTERRUPTED,
-    TERMINATED,
     USAGE,
     add_deterministic,
     add_openface,
     as_asked,
     device_of,
+    interrupted,
     open_given,
     positive,
 )
 from repro.suite.corpus import Corpus
 from repro.suite.encoding import encoding_tasks
-from repro.suite.engine import Engine, Failure, Task, Terminated, available_cores
+from repro.suite.engine import Engine, Failure, Task, available_cores
 from repro.suite.exporting import check_folder, export
 from repro.suite.pretraining import PlannedPretext, plan_pretext
 from repro.suite.progress import Progress
@@ -84,11 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     except KeyboardInterrupt as error:
         progress.close()
-        print(
-            f"pretext: interrupted; what is finished is kept in {options.store}: run the same command to go on",
-            file=sys.stderr,
-        )
-        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+        return interrupted("pretext", options, error)
 
 
 class _Wanted(NamedTuple):

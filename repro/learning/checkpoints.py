@@ -1,14 +1,15 @@
 """Where a training stands, on disk, so that it goes on from there and ends with the same weights.
 
-A checkpoint is one file, which appears whole or not at all. It holds its own hash; one that is damaged is put beside
-and training begins anew. It is written at the times that the training chooses, after every `EVERY` seconds, and when
-the training is asked to stop.
+A checkpoint is one file, which appears whole or not at all. It holds its own hash; one that is damaged is put beside,
+which standard error tells, and training begins anew. It is written at the times that the training chooses, after every
+`EVERY` seconds, and when the training is asked to stop.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from repro.files import write_atomically
 from repro.stopping import Stopped
 
-__all__ = ["EVERY", "FILE", "Checkpoint", "Standing"]
+__all__ = ["EVERY", "FILE", "Checkpoint", "Standing", "check_state"]
 
 FILE = "state.safetensors"
 """Name of the file in a checkpoint's folder."""
@@ -134,8 +135,9 @@ class Checkpoint:
             return None
         try:
             tensors, position = _read(self._file)
-        except ValueError:
+        except ValueError as error:
             self._file.replace(self._file.with_name(_DAMAGED))
+            sys.stderr.write(f"{error}; it is now {_DAMAGED} there, and this training begins anew\n")
             return None
         try:
             self._put_back(tensors)
@@ -161,6 +163,17 @@ class Checkpoint:
 
     def _device(self) -> torch.device:
         return next(self._network.parameters()).device
+
+
+def check_state(file: Path) -> None:
+    """Check that a checkpoint is whole.
+
+    Raises
+    ------
+    ValueError
+        If it is not; the message names the file.
+    """
+    _read(file)
 
 
 def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

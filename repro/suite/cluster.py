@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing import current_process, resource_tracker
 from typing import Any
 
+from repro.suite.steady import send_at_once
 from repro.suite.tls import LOOPBACK, Tls, check_listening
 from repro.suite.where import DEVICES, SlurmOptions, Where, visible_gpus
 
@@ -36,6 +37,7 @@ WORKER_CONFIG: Mapping[str, Any] = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
+    "distributed.worker.preload": ["repro.suite.steady"],  # a clock that is set back must not hold messages
     "distributed.worker.profile.enabled": False,  # it looks at threads that only wait, a hundred times a second
     "distributed.admin.tick.limit": "1h",
     "distributed.deploy.lost-worker-timeout": "1h",  # a worker that takes long to start again is not given up
@@ -104,6 +106,7 @@ def connect(resources: ExitStack, where: Where) -> Any:
         import distributed  # noqa: F401
     except ImportError as error:
         raise ValueError("several processes need the package 'distributed'; install it or pass --jobs 1") from error
+    send_at_once()
     resources.enter_context(dask.config.set(WORKER_CONFIG))
     resources.enter_context(one_thread())
     if where.scheduler is not None:

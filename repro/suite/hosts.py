@@ -16,10 +16,12 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
 from repro.suite.cluster import WORKER_CONFIG, one_thread, scheduler_options, worker_options
+from repro.suite.steady import send_at_once
 from repro.suite.tls import LOOPBACK, Tls, check_listening, make_certificates
 from repro.suite.where import jobs_within_cores, local_gpus, scheduler_address, whole_number
 
@@ -187,7 +189,10 @@ async def _unless(stop: asyncio.Future[Any], coming: Awaitable[Any]) -> None:
     await asyncio.wait([stop, waiting], return_when=asyncio.FIRST_COMPLETED)
     if waiting.done():
         waiting.result()
+        return
     waiting.cancel()
+    with suppress(asyncio.CancelledError, Exception):  # else it is told that nobody asked for it
+        await waiting
 
 
 async def _started(nannies: list[Any], address: str) -> None:
@@ -261,6 +266,7 @@ def _stop_signal() -> asyncio.Event:
         while True:
             loop.call_soon_threadsafe(tell, signal.sigwait(numbers))
 
+    resource_tracker.ensure_running()  # at the first process, it would unblock the signals
     for number in numbers:  # threads of packages that were imported before do not block them
         loop.add_signal_handler(number, tell, number)
     signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
@@ -273,6 +279,7 @@ def _serve(members: Coroutine[Any, Any, int]) -> int:
     import distributed  # noqa: F401  (reads the settings that are changed here)
 
     logging.getLogger("distributed").setLevel(_LOGS)
+    send_at_once()
     with dask.config.set(WORKER_CONFIG), one_thread():
         return asyncio.run(members)
 

@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 from repro.data.feature_files import read_feature_notes, read_features
 from repro.data.inputs import open_inputs, read_inputs, read_notes
+from repro.learning.checkpoints import FILE, check_state
 from repro.suite.requests import Requests
 from repro.suite.staleness import Present
 from repro.suite.store import DamagedEntry, Store, hash_of
@@ -258,9 +259,9 @@ class _Inspection:
             if self.store.has_artifact(path.name) or self.store.has(path.name):
                 self._left_over(kind, path, "its training is finished")
                 continue
-            for file in sorted(path.rglob("*.safetensors")):  # a training of several stages has a folder for each
+            for file in sorted(path.rglob(FILE)):  # a training of several stages has a folder for each
                 try:
-                    _check_safetensors(file)
+                    check_state(file)
                 except ValueError as error:
                     self._add("damaged", kind, path, error, size)
                     break

@@ -10,7 +10,7 @@ from torch import nn
 
 from repro.learning import checkpoints
 from repro.learning.augmentation import Augmentation
-from repro.learning.checkpoints import FILE, Checkpoint, Standing
+from repro.learning.checkpoints import FILE, Checkpoint, Standing, check_state
 from repro.learning.finetune import FineTuning, fine_tune
 from repro.learning.pretext import BackboneSpec
 from repro.learning.schedule import Schedule
@@ -82,7 +82,7 @@ def test_a_checkpoint_is_written_when_its_time_has_come(images, undisturbed, tmp
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "position"])
-def test_a_damaged_checkpoint_is_put_aside_and_training_begins_anew(images, undisturbed, tmp_path, damage):
+def test_a_damaged_checkpoint_is_put_aside_and_training_begins_anew(images, undisturbed, tmp_path, damage, capsys):
     with pytest.raises(Stopped):
         train(images, checkpoint=tmp_path, report=stopping_at(5)[0])
     file = tmp_path / FILE
@@ -92,9 +92,13 @@ def test_a_damaged_checkpoint_is_put_aside_and_training_begins_anew(images, undi
     elif damage == "position":
         data = data.replace(b"step", b"stop", 1)
     file.write_bytes({"cut": data[: len(data) // 2], "empty": b""}.get(damage, data))
+    with pytest.raises(ValueError, match=str(file)):
+        check_state(file)
     report, told = stopping_at(-1)
     assert equal(train(images, checkpoint=tmp_path, report=report), undisturbed)
     assert len(told) == UPDATES
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(file) in line and "begins anew" in line
     assert not file.exists() and (tmp_path / f"damaged-{FILE}").exists()
 
 

@@ -59,6 +59,16 @@ def test_tasks_for_a_gpu_go_to_the_workers_that_have_one(client):
     assert {device for _, device in everyone - placed} == {""} and len(everyone) == 3
 
 
+def sends_at_once():
+    from distributed.batched import BatchedSend
+
+    return isinstance(vars(BatchedSend).get("next_deadline"), property)
+
+
+def test_no_message_waits_for_a_clock(client):
+    assert sends_at_once() and list(client.run(sends_at_once).values()) == [True] * 3
+
+
 def look(terms, dask_worker):
     return shortcomings(dask_worker, terms)
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
 
 from baselines.selfsup.jigsaw import Jigsaw
 from repro.data import feature_files
@@ -14,6 +15,7 @@ from repro.data.clips import Clip
 from repro.data.encoding import InputSpec
 from repro.data.inputs import write_shard
 from repro.data.schema import VideoRecord
+from repro.learning.checkpoints import FILE, Checkpoint, Standing
 from repro.suite import checking, inventory, staleness
 from repro.suite.command import add_options
 from repro.suite.inventory import take_inventory
@@ -248,10 +250,14 @@ def test_what_killed_writers_leave_is_told_once_it_is_old(store):
 
 
 def test_a_damaged_state_of_a_stage_is_told(store):
-    path = store.root / "checkpoints" / ("c" * 40) / "teacher" / "state.safetensors"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"some")
-    assert findings(store) == [("damaged", "checkpoints", path.parents[1])]
+    network = torch.nn.Linear(3, 2)
+    folder = store.root / "checkpoints" / ("c" * 40) / "teacher"
+    Checkpoint(folder, network, torch.optim.SGD(network.parameters(), 0.1), torch.Generator()).save(Standing({}))
+    assert findings(store) == []
+    data = bytearray((folder / FILE).read_bytes())
+    data[-100] ^= 1  # within the tensors: it parses
+    (folder / FILE).write_bytes(data)
+    assert findings(store) == [("damaged", "checkpoints", folder.parent)]
 
 
 def test_the_age_is_by_the_clock_of_the_disk(store, monkeypatch):
