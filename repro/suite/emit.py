@@ -175,14 +175,15 @@ def _number(macro: str, number: Any, metric: str, best: bool) -> sheet.Number:
 
 
 def _best(table: Table, frame: pd.DataFrame) -> set[tuple[str, str]]:
-    """(row, column) of the best published row for each target, in each column."""
+    """(row, column) of the best published row for each target, in each column; a number that lacks cells is not."""
     main = frame[frame["aggregate"] != "pooled"].set_index(["row", "column"])
+    whole = main.value.where(main.cells_done == main.cells_total)
     best = set()
     for column in table.columns:
         targets = {row.label: row.place(column).population.dataset for row in table.rows if row.published}
         for target in dict.fromkeys(targets.values()):
             labels = [label for label, own in targets.items() if own == target]
-            values = main.loc[[(label, column.label) for label in labels]].value.dropna()
+            values = whole.loc[[(label, column.label) for label in labels]].dropna()
             if len(values) and METRICS[column.metric].higher_is_better is not None:
                 pick = values.idxmax() if METRICS[column.metric].higher_is_better else values.idxmin()
                 best.add(pick)

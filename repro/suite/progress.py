@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress"]
 
+_EARLY, _LITTLE = 15.0, 0.02
+"""For so many seconds, a share of the work below this tells nothing of the rest."""
+
 
 class Progress:
     """Tracks tasks by their estimated cost.
@@ -111,7 +114,7 @@ class Progress:
         self._bar.close()
 
     def seconds_left(self) -> float | None:
-        """Estimate the time left in seconds; None before anything is known."""
+        """Estimate the time left in seconds; None before enough is known."""
         done = left = 0.0
         for name, task in self._tasks.items():
             ratios = self._spent.get(task.kind)
@@ -120,9 +123,10 @@ class Progress:
             done += cost * fraction
             left += cost * (1 - fraction)
         passed = time.monotonic() - self._begin
-        if done <= 0 or passed < 1:
+        coming = left + self._expected
+        if done <= 0 or passed < 1 or (passed < _EARLY and done < _LITTLE * (done + coming)):
             return None
-        return passed / done * (left + self._expected)
+        return passed / done * coming
 
     def _end(self, name: str, label: str, outcome: str) -> None:
         self._fraction[name] = 1.0

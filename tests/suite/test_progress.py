@@ -39,6 +39,17 @@ def test_the_time_left_follows_what_was_done(clock):
     assert progress.seconds_left() == pytest.approx(15.0 / 1.5 * 2.5)
 
 
+def test_a_little_of_the_work_tells_nothing_yet(clock):
+    progress = Progress("test", visible=False)
+    progress.add([Task("small", "prepare", "small", 0.1, leave), Task("large", "test", "large", 99.9, leave)])
+    progress.start("small")
+    clock[0] = 6.0
+    progress.finish("small")
+    assert progress.seconds_left() is None, "not an hour and a half"
+    clock[0] = 16.0
+    assert progress.seconds_left() is not None
+
+
 def test_the_time_left_knows_that_a_task_which_runs_alone_keeps_every_slot(clock):
     progress = Progress("test", visible=False)
     measures = [Task(f"m{i}", "measure", f"m{i}", 6.0, leave, alone=True) for i in range(2)]

@@ -139,6 +139,13 @@ def test_markdown_has_the_papers_shape(tmp_path):
     assert "values are not comparable" in text
 
 
+def test_a_number_that_lacks_cells_is_not_the_best(tmp_path):
+    store = Store(tmp_path)
+    fill(store, keep=lambda cell: cell != cells()[0])
+    text = to_markdown(SMALL, numbers(store)[0], SCALES["quick"])
+    assert "0.0 [0.0, 0.0] * (1/2 cells)" in text and "**0.0" not in text
+
+
 def test_latex_has_a_macro_for_each_number(tmp_path):
     fill(Store(tmp_path))
     text = to_latex(SMALL, numbers(Store(tmp_path))[0], SCALES["quick"])
