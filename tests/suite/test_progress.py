@@ -41,11 +41,11 @@ def test_the_time_left_follows_what_was_done(clock):
 
 def test_a_little_of_the_work_tells_nothing_yet(clock):
     progress = Progress("test", visible=False)
-    progress.add([Task("small", "prepare", "small", 0.1, leave), Task("large", "test", "large", 99.9, leave)])
+    progress.add([Task("small", "prepare", "small", 0.1, leave), Task("large", "test", "large", 999.9, leave)])
     progress.start("small")
     clock[0] = 6.0
     progress.finish("small")
-    assert progress.seconds_left() is None, "not an hour and a half"
+    assert progress.seconds_left() is None, "not a quarter of an hour"
     clock[0] = 16.0
     assert progress.seconds_left() is not None
 
