@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
 
-from repro.suite.bills import add_plan_options
-from repro.suite.checking import HELP, add_check_options, check
-from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, TERMINATED, USAGE, add_options, parsed, run
-from repro.suite.hosts import add_commands
-from repro.suite.session import Session
+from repro.suite.collection import paused_collection
+
+with paused_collection(for_good=True):  # what imports make stays, half a million objects with PyTorch's
+    from repro.suite.bills import add_plan_options
+    from repro.suite.checking import HELP, add_check_options, check
+    from repro.suite.command import COMPLETE, INCOMPLETE, INTERRUPTED, TERMINATED, USAGE, add_options, parsed, run
+    from repro.suite.hosts import add_commands
+    from repro.suite.session import Session
 
 __all__ = ["EXPERIMENTS", "main"]
 
