@@ -13,6 +13,8 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from repro.learning.groups import alike, mean_over_defined, small
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -484,7 +486,7 @@ def compute_each(
     of_intensity = metric_called(name).of_intensity
     group = np.asarray(groups, dtype=np.intp)
     sizes = np.bincount(group)
-    order = np.argsort(_small(group, len(sizes)), kind="stable")
+    order = np.argsort(small(group, len(sizes)), kind="stable")
     if of_intensity is None:
         contrasts = options.contrasts(name, levels, scores)
         return mean_over_defined(
@@ -497,34 +499,13 @@ def compute_each(
     return found
 
 
-def alike(sizes: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Divide groups of samples that follow each other into those of equal size.
-
-    Parameters
-    ----------
-    sizes : ndarray of int, shape (G,)
-        Number of samples of each group.
-
-    Yields
-    ------
-    groups : ndarray of int, shape (g,)
-        The groups of one size n.
-    samples : ndarray of int, shape (g, n)
-        Their samples.
-    """
-    begins = np.cumsum(sizes) - sizes
-    for size in np.unique(sizes):
-        chosen = np.flatnonzero(sizes == size)
-        yield chosen, begins[chosen, None] + np.arange(size)
-
-
 def _auc_of_each(contrast: Contrast, group: NDArray[np.intp], sizes: NDArray[np.intp]) -> Array:
     """Return a contrast's AUC within each group; groups are sorted. Sums of ranks are exact, in any order."""
     used = contrast.positive | contrast.negative
     owner, positive, score = group[used], contrast.positive[used], contrast.score[used]
     n_groups = len(sizes)
     order = np.argsort(score)
-    order = order[np.argsort(_small(owner, n_groups)[order], kind="stable")]
+    order = order[np.argsort(small(owner, n_groups)[order], kind="stable")]
     positive, score = positive[order], score[order]  # owners are as they were
     counts = np.bincount(owner, minlength=n_groups)
     start = (np.cumsum(counts) - counts)[owner]
@@ -542,22 +523,6 @@ def _auc_of_each(contrast: Contrast, group: NDArray[np.intp], sizes: NDArray[np.
     pairs = n_positive * n_negative
     won = rank_sum - n_positive * (n_positive + 1) / 2
     return np.divide(won, pairs, out=np.full(n_groups, np.nan), where=pairs > 0)
-
-
-def _small(numbers: NDArray[np.intp], n: int) -> NDArray:
-    """Return numbers 0..n - 1 in a type of 16 bits if they fit: NumPy sorts those by counting."""
-    return numbers.astype(np.uint16) if n <= 1 << 16 else numbers
-
-
-def mean_over_defined(values: Array) -> Array:
-    """Return the mean of each row of values (G, C) over those that are not NaN, (G,); NaN where all are."""
-    defined = ~np.isnan(values)
-    sizes = defined.sum(axis=1)
-    given, means = values[defined], np.full(len(values), np.nan)
-    for chosen, places in alike(sizes):
-        if places.size:
-            means[chosen] = given[places].mean(axis=1)
-    return means
 
 
 def evaluate(levels: ArrayLike, scores: ArrayLike, options: MetricOptions = DEFAULTS) -> Metrics:

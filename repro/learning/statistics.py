@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from repro.learning.metrics import DEFAULTS, MetricOptions, alike, compute_each, mean_over_defined, metric_called
+from repro.learning.groups import alike, mean_over_defined
+from repro.learning.metrics import DEFAULTS, MetricOptions, compute_each, metric_called
 from repro.learning.predictions import Predictions
 from repro.learning.resampling import (
     Statistic,

@@ -32,7 +32,7 @@ def metric_of(row: Row, column: Column) -> tuple[str, MetricOptions]:
     return with_decoding(row.metric(column), options)
 
 
-class Aggregated(NamedTuple):
+class Tabulated(NamedTuple):
     """A number's estimates by their aggregates, from how many cells, and from how many they should be."""
 
     estimates: Mapping[str, Estimate | None]
@@ -79,7 +79,7 @@ class Readings:
         """Return the predictions that are there, joined once for all columns that show the same; None without any."""
         return self._found(self._at(row, column))[0]
 
-    def aggregates(self, numbers: Iterable[tuple[Row, Column]]) -> dict[tuple[str, str], Aggregated]:
+    def aggregates(self, numbers: Iterable[tuple[Row, Column]]) -> dict[tuple[str, str], Tabulated]:
         """Aggregate cells, those of very many in several processes.
 
         Parameters
@@ -99,11 +99,11 @@ class Readings:
             Request(list(filter(None, self._keys.get(at, ()))), [metric_of(*number) for number in own])
             for at, own in shown.items()
         ]
-        found: dict[tuple[str, str], Aggregated] = {}
+        found: dict[tuple[str, str], Tabulated] = {}
         for (at, own), made in zip(shown.items(), aggregate_all(requests, self._store), strict=True):
             self.damaged += made.damaged
             for (row, column), estimates in zip(own, made.estimates, strict=True):
-                found[row.label, column.label] = Aggregated(estimates, made.n_cells, len(self._keys.get(at, ())))
+                found[row.label, column.label] = Tabulated(estimates, made.n_cells, len(self._keys.get(at, ())))
         return found
 
     def measured(self, row: str, column: str) -> tuple[SubjectValues | None, int]:

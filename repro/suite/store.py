@@ -43,6 +43,7 @@ __all__ = ["CellPredictions", "DamagedEntry", "Store", "hash_of", "hash_with_nam
 _MOST_COPIES = 10_000
 _CHUNK = 1 << 16
 _HEXADECIMAL = frozenset("0123456789abcdef")
+_ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 class DamagedEntry(ValueError):
@@ -276,7 +277,7 @@ class Store:
         self._recalled.pop(key, None)
         try:
             described, data, marks = _load(folder, "predictions.npz", "result.json")
-        except FileNotFoundError:
+        except _ABSENT:
             return None
         run = described.get("run")
         recalled = Recalled(marks, run if isinstance(run, dict) else {}, _predictions(folder, data))
@@ -437,16 +438,16 @@ def _load_committed(folder: str, payload: str, record: str) -> tuple[dict[str, A
     """Read an entry's record and its other file, and check them."""
     try:
         description, data, _ = _load(folder, payload, record)
-    except FileNotFoundError as error:
+    except _ABSENT as error:
         raise DamagedEntry(f"{folder} cannot be read: {error}") from error
     return description, data
 
 
 def _load(folder: str, payload: str, record: str) -> tuple[dict[str, Any], bytes, tuple[int, ...]]:
-    """As above, with the marks of both files; FileNotFoundError if there is no record."""
+    """As above, with the marks of both files; raises one of `_ABSENT` if there is no record."""
     try:
         text, of_record = _read(f"{folder}/{record}")
-    except FileNotFoundError:
+    except _ABSENT:
         raise
     except OSError as error:
         raise DamagedEntry(f"{folder} cannot be read: {error}") from error

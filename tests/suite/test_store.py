@@ -84,6 +84,15 @@ def test_a_sound_entry_is_not_discarded(tmp_path):
     assert store.has(KEY)
 
 
+def test_what_was_not_committed_is_no_damage(tmp_path):
+    store = Store(tmp_path)
+    assert store.recall(KEY) is None
+    (tmp_path / KEY[:2]).touch()  # a file where a folder would be
+    assert store.recall(KEY) is None and store.discard_damaged(KEY) is None and not store.has(KEY)
+    with pytest.raises(DamagedEntry, match="cannot be read"):
+        store.read(KEY)
+
+
 def test_a_moved_store_still_reads(tmp_path):
     Store(tmp_path / "here").write(KEY, predictions(), {})
     (tmp_path / "here").rename(tmp_path / "there")
